@@ -1,0 +1,116 @@
+#include "fetch/base/call.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "fetch/base/lock.h"
+
+uint64_t clock_monotonic_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec;
+}
+
+int64_t clock_realtime_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec;
+}
+
+int condition_init(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+	int r = pthread_condattr_init(&attr);
+	if (r)
+		return -r;
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	r = pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+	return -r;
+}
+
+void cancel_init(struct cancel *c)
+{
+	*c = (struct cancel){ .lock = PTHREAD_MUTEX_INITIALIZER };
+}
+
+void cancel_finish(struct cancel *c)
+{
+	pthread_mutex_destroy(&c->lock);
+}
+
+void cancel_fire(struct cancel *c)
+{
+	LOCK_SCOPE(&c->lock);
+	atomic_store(&c->fired, true);
+	if (!c->waiter_lock)
+		return;
+	LOCK_SCOPE(c->waiter_lock);
+	pthread_cond_broadcast(c->waiter_cond);
+}
+
+void call_attach(const struct call *call, pthread_mutex_t *m, pthread_cond_t *c)
+{
+	if (!call->cancel)
+		return;
+	LOCK_SCOPE(&call->cancel->lock);
+	call->cancel->waiter_lock = m;
+	call->cancel->waiter_cond = c;
+}
+
+void call_detach(const struct call *call)
+{
+	call_attach(call, NULL, NULL);
+}
+
+int call_check(const struct call *call)
+{
+	if (call->cancel && atomic_load(&call->cancel->fired))
+		return -ECANCELED;
+	if (call->deadline_ns != DEADLINE_NONE &&
+		clock_monotonic_ns() >= call->deadline_ns)
+		return -ETIMEDOUT;
+	return 0;
+}
+
+static int wait_until(pthread_mutex_t *m, pthread_cond_t *c, uint64_t until_ns)
+{
+	if (until_ns == DEADLINE_NONE)
+		return pthread_cond_wait(c, m);
+	struct timespec t = {
+		.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
+		.tv_nsec = (long)(until_ns % NS_PER_SECOND),
+	};
+	return pthread_cond_timedwait(c, m, &t);
+}
+
+int call_wait(const struct call *call, pthread_mutex_t *m, pthread_cond_t *c)
+{
+	int r = call_check(call);
+	if (r < 0)
+		return r;
+	wait_until(m, c, call->deadline_ns);
+	return call_check(call);
+}
+
+int call_pause(const struct call *call, uint64_t until_ns)
+{
+	if (until_ns > call->deadline_ns)
+		return -ETIMEDOUT;
+	pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t c;
+	int r = condition_init(&c);
+	if (r < 0)
+		return r;
+	call_attach(call, &m, &c);
+	pthread_mutex_lock(&m);
+	while ((r = call_check(call)) == 0 && clock_monotonic_ns() < until_ns)
+		wait_until(&m, &c, until_ns);
+	pthread_mutex_unlock(&m);
+	call_detach(call);
+	pthread_cond_destroy(&c);
+	pthread_mutex_destroy(&m);
+	return r == -ETIMEDOUT && clock_monotonic_ns() >= until_ns ? 0 : r;
+}

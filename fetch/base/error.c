@@ -1,0 +1,65 @@
+#include "fetch/base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Control bytes would let a remote name forge log lines or drive a terminal. */
+static void neutralise(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
+static void set_text(struct error *e, int code, const char *format, va_list ap)
+{
+	e->code = code;
+	vsnprintf(e->text, sizeof(e->text), format, ap);
+	neutralise(e->text);
+}
+
+int error_set(struct error *e, int code, const char *format, ...)
+{
+	if (!e)
+		return code;
+	va_list ap;
+	va_start(ap, format);
+	set_text(e, code, format, ap);
+	va_end(ap);
+	return code;
+}
+
+int error_set_errno(struct error *e, int code, const char *format, ...)
+{
+	if (!e)
+		return code;
+	va_list ap;
+	va_start(ap, format);
+	set_text(e, code, format, ap);
+	va_end(ap);
+	size_t used = strlen(e->text);
+	snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerror(-code));
+	return code;
+}
+
+int error_prefix(struct error *e, const char *format, ...)
+{
+	if (!e)
+		return 0;
+	char old[ERROR_TEXT_SIZE];
+	memcpy(old, e->text, sizeof(old));
+	va_list ap;
+	va_start(ap, format);
+	set_text(e, e->code, format, ap);
+	va_end(ap);
+	size_t used = strlen(e->text);
+	snprintf(e->text + used, sizeof(e->text) - used, "%.*s",
+		(int)(sizeof(e->text) - used - 1), old);
+	return e->code;
+}
+
+void error_copy(struct error *dst, const struct error *src)
+{
+	if (dst && src)
+		*dst = *src;
+}

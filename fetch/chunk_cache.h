@@ -1,0 +1,52 @@
+/*
+ * The chunk cache: bytes by their SHA-256, on local disk, shared by processes.
+ *
+ * A chunk of digest D is the file DIR/chunks/xx/<64 hex digits>, written under a
+ * temporary name and renamed into place, so that it is whole or absent whenever anybody
+ * is killed. DIR has mode 0700 and must belong to the caller. Nothing is fsynced: what a
+ * power cut damages fails its digest and is fetched again.
+ *
+ * Use is recorded in the file's mtime (refreshed when older than a minute); when the sum
+ * of sizes passes the limit, one process (the holder of DIR/lock, tried, never waited
+ * for) removes the least recently used down to 90 %. A full, read-only or failing disk
+ * turns writing off for this process, with one debug line; reads go on.
+ *
+ * All functions are thread-safe; the one lock guards the counters and is a leaf.
+ */
+#ifndef LARDER_FETCH_CHUNK_CACHE_H
+#define LARDER_FETCH_CHUNK_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fetch/base/cleanup.h"
+#include "fetch/base/digest.h"
+#include "fetch/base/error.h"
+
+struct chunk_cache;
+
+/* Opens or makes the cache at dir, at most max_bytes of chunks (0: no limit).
+ * 0; -EPERM when dir belongs to somebody else or is open to others and cannot be
+ * closed; -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
+int chunk_cache_open(
+	const char *dir, uint64_t max_bytes, struct chunk_cache **ret, struct error *e);
+void chunk_cache_free(struct chunk_cache *c);
+DEFINE_CLEANUP(cleanup_chunk_cache, struct chunk_cache, chunk_cache_free);
+
+/* Reads the chunk into buf when it is there with exactly len bytes and the right digest.
+ * 0; -ENOENT: not there; -EBADMSG: it was there, wrong, and has been removed. */
+int chunk_cache_get(
+	struct chunk_cache *c, const struct digest *d, size_t len, void *buf);
+
+/* Keeps a chunk whose digest the caller has checked. Failures are nobody's business. */
+void chunk_cache_put(
+	struct chunk_cache *c, const struct digest *d, const void *data, size_t len);
+
+/* Is a file of this name there? Not proved. */
+bool chunk_cache_has(struct chunk_cache *c, const struct digest *d);
+
+/* False once writing has been turned off. */
+bool chunk_cache_writable(struct chunk_cache *c);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * Credentials for S3: where they come from, and fresh ones when they end.
+ *
+ * Sources in order, the first that has any wins and stays: environment; web identity
+ * (AssumeRoleWithWebIdentity); profile files; container; instance metadata (v2 only, short
+ * time-outs). creds_get() answers from memory while they are good for five more minutes,
+ * else refreshes; one thread refreshes while the others use what is still valid or wait.
+ *
+ * Secrets live in memory that is wiped before it is freed and kept out of core dumps
+ * (madvise(MADV_DONTDUMP)); no error or log line ever holds one.
+ */
+#ifndef LARDER_FETCH_CREDS_H
+#define LARDER_FETCH_CREDS_H
+
+#include <stdint.h>
+
+#include "fetch/base/call.h"
+#include "fetch/base/cleanup.h"
+#include "fetch/base/error.h"
+#include "fetch/settings.h"
+
+#define CREDS_KEY_MAX    256        /* bytes of an access key id or a secret */
+#define CREDS_TOKEN_MAX  (16u << 10) /* bytes of a session token */
+#define CREDS_NO_EXPIRY  INT64_MAX
+
+struct credentials {
+	char access_key[CREDS_KEY_MAX];
+	char secret_key[CREDS_KEY_MAX];
+	char session_token[CREDS_TOKEN_MAX]; /* "" when there is none */
+	int64_t expires_s;                   /* seconds since the epoch */
+};
+
+void credentials_wipe(struct credentials *c);
+
+struct creds;
+
+/* settings: profile, region, ca_bundle; copied. 0, -ENOMEM, -EINVAL for a broken file
+ * that was named explicitly. No network yet. */
+int creds_new(const struct settings *settings, struct creds **ret, struct error *e);
+void creds_free(struct creds *c);
+DEFINE_CLEANUP(cleanup_creds, struct creds, creds_free);
+
+/* The credentials of now, copied out; the caller wipes them. -EKEYREJECTED: none found,
+ * or their source refused, in words that say where was looked. Also -ETIMEDOUT,
+ * -ECANCELED, -EIO. */
+int creds_get(struct creds *c, const struct call *call, struct credentials *ret,
+	struct error *e);
+
+/* The store has refused `used`: the next creds_get() reads its source anew. */
+void creds_refused(struct creds *c, const struct credentials *used);
+
+/* "environment", "profile 'ci' in '~/.aws/credentials'" ...; "" before the first get. */
+const char *creds_origin(struct creds *c);
+
+#endif

@@ -7,6 +7,7 @@
 #ifndef LARDER_FETCH_STORE_IMPL_H
 #define LARDER_FETCH_STORE_IMPL_H
 
+#include "fetch/base/buf.h"
 #include "fetch/probe.h"
 #include "fetch/publication.h"
 #include "fetch/store.h"

@@ -9,6 +9,7 @@
 #include "fetch/base/buf.h"
 #include "fetch/key.h"
 #include "fetch/origin.h"
+#include "fetch/percent.h"
 #include "fetch/settings.h"
 
 #define BUCKET_MIN 3
@@ -52,22 +53,6 @@ static int copy_bytes(const char *text, size_t len, char **ret, struct error *e)
 	return 0;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
-/* The byte of "%XX"; -1 when it is not one. Stops at a NUL. */
-static int escaped_byte(const char *p)
-{
-	int high = hex_digit(p[1]);
-	int low = high < 0 ? -1 : hex_digit(p[2]);
-	return low < 0 ? -1 : high << 4 | low;
-}
-
 /* Percent-decoding (RFC 3986 section 2.1). -EINVAL: a bad escape, or an escaped NUL. */
 static int decode(const char *text, size_t len, char **ret)
 {
@@ -78,7 +63,7 @@ static int decode(const char *text, size_t len, char **ret)
 	for (size_t i = 0; i < len; i++) {
 		int byte = (unsigned char)text[i];
 		if (byte == '%') {
-			byte = i + 2 < len ? escaped_byte(text + i) : -1;
+			byte = i + 2 < len ? percent_byte(text + i) : -1;
 			i += 2;
 		}
 		if (byte <= 0) {
@@ -255,7 +240,7 @@ static const char *http_path_fault(const char *path)
 	for (const char *p = path; *p; p++) {
 		if (*p == '?' || *p == '#')
 			return "has a query or a fragment, which a folder does not have";
-		if (*p == '%' && escaped_byte(p) <= 0)
+		if (*p == '%' && percent_byte(p) <= 0)
 			return "has a bad %-escape";
 		if (*p != '%' && !is_path_character(*p))
 			return "has a character that must be percent-encoded";

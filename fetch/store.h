@@ -11,7 +11,7 @@
  * 15.3.7); with a version id the range asks for that version. For files it is the open
  * descriptor.
  *
- * Keys are checked by key_check() (fetch/key.h) before any of this is called.
+ * Every key is checked by key_check() (fetch/key.h) first: -EINVAL.
  */
 #ifndef LARDER_FETCH_STORE_H
 #define LARDER_FETCH_STORE_H
@@ -27,14 +27,16 @@ struct store;
 struct object;
 
 /* A store of the kind the URL names. settings is copied. Borrow nothing.
- * -EINVAL: the URL or a setting is wrong; -ENOENT: a file: store whose folder is not
- * there (it is made only by a publication); -ENOMEM. No network traffic yet. */
+ * -EINVAL: the URL or a setting is wrong; -ENOMEM; -errno when a relative path has no
+ * working directory. Nothing is touched yet, neither network nor disk: a file: store whose
+ * folder is not there holds no key (-ENOENT, also from store_list()) until the first
+ * publication makes it. */
 int store_new(const char *url, const struct settings *settings, struct store **ret,
 	struct error *e);
 void store_free(struct store *s);
 DEFINE_CLEANUP(cleanup_store, struct store, store_free);
 
-/* The URL without secrets, for people. Borrowed. */
+/* The URL without secrets and query, or the folder's path: for people. Borrowed. */
 const char *store_name(const struct store *s);
 
 /* --- reading --------------------------------------------------------------------- */
@@ -76,7 +78,8 @@ typedef int list_fn(void *arg, const struct list_entry *entry);
 /* Every key that begins with prefix (any string, "" for all); with `deep` unset, keys
  * with a '/' behind the prefix are folded into directories (delimiter '/'). Pages are
  * followed to the end. Keys that key_check() refuses, and those below ".larder/", are
- * left out. -EOPNOTSUPP: this kind cannot list (plain HTTP). Other errors as above. */
+ * left out. -EOPNOTSUPP: this kind cannot list (plain HTTP). Other errors as above; in a
+ * folder store, directories that may not be read are left out. */
 int store_list(struct store *s, const struct call *call, const char *prefix, bool deep,
 	list_fn *fn, void *arg, struct error *e);
 

@@ -11,7 +11,8 @@ static void neutralise(char *text)
 			*p = '?';
 }
 
-static void set_text(struct error *e, int code, const char *format, va_list ap)
+__attribute__((format(printf, 3, 0))) static void set_text(
+	struct error *e, int code, const char *format, va_list ap)
 {
 	e->code = code;
 	vsnprintf(e->text, sizeof(e->text), format, ap);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fetch/base/buf.h"
@@ -78,4 +80,29 @@ int read_small_file(const char *path, size_t max, char **ret_data, size_t *ret_l
 	*ret_len = b.len;
 	*ret_data = buf_steal(&b);
 	return 0;
+}
+
+static int make_directory(const char *path, mode_t mode)
+{
+	struct stat st;
+	if (mkdir(path, mode) == 0)
+		return 0;
+	int r = -errno; /* on a read-only file system not EEXIST, though it is there */
+	if (stat(path, &st) < 0)
+		return r;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int make_directories(const char *path, mode_t mode)
+{
+	CLEANUP(cleanup_free) char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	int r = 0;
+	for (char *p = copy + 1; r == 0 && *copy && (p = strchr(p, '/')); p++) {
+		*p = '\0';
+		r = make_directory(copy, mode);
+		*p = '/';
+	}
+	return r < 0 ? r : make_directory(copy, mode);
 }

@@ -29,10 +29,13 @@
 
 /* What a reader accepts; anything beyond is -EBADMSG. */
 #define FRAME_SIZE_LIMIT  (8u << 20)        /* decompressed bytes of one frame */
+#define FRAME_STORED_LIMIT (9u << 20)       /* bytes of one frame in the object */
 #define FRAME_COUNT_LIMIT (UINT32_C(1) << 27)
 #define ENTRY_COUNT_LIMIT (UINT32_C(1) << 28)
 #define NAME_LIMIT        255               /* bytes of one name */
 #define TARGET_LIMIT      4095              /* bytes of a link target */
+#define XATTR_NAME_LIMIT  255               /* bytes, `user.` included */
+#define XATTR_VALUE_LIMIT (64u << 10)       /* bytes */
 #define INDEX_RAW_FLOOR   (UINT64_C(1) << 20)
 #define INDEX_RAW_RATIO   256 /* raw index <= max(floor, ratio x stored) */
 #define INDEX_RAW_LIMIT   (UINT64_C(32) << 30)

@@ -26,6 +26,7 @@ int archive_load(struct range_source *source, const struct call *call, const voi
 void archive_free(struct archive *a);
 DEFINE_CLEANUP(cleanup_archive, struct archive, archive_free);
 
+const char *archive_name(const struct archive *a);          /* borrowed */
 const struct index *archive_index(const struct archive *a); /* borrowed */
 const struct digest *archive_identity(const struct archive *a);
 

@@ -343,6 +343,12 @@ static int check_outer(const struct index *ix, struct error *e)
 		if (id <= last)
 			return error_set(e, -EBADMSG,
 				"the index's outer sections are out of order");
+		if (id > OUTER_CONTENT_DIGESTS &&
+			load_le32(c->data + at + 4) & SECTION_FLAG_REQUIRED)
+			return error_set(e, -EBADMSG,
+				"the index needs a newer reader: it has outer section "
+				"%" PRIu32,
+				id);
 		last = id;
 	}
 	return 0;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "fetch/base/cleanup.h"
+#include "fetch/percent.h"
 #include "fetch/xml_walk.h"
 
 #define S3_NAMESPACE "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -129,26 +130,17 @@ static int visit_page(void *arg, const char *path, const char *text, size_t len)
 	return *rest == '/' ? read_header(reader, rest + 1, text, len) : -EBADMSG;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* In place; '+' is a blank in S3's encoding. False when a NUL comes out, which no key
  * has. A '%' that begins no escape stands for itself. */
 static bool url_decode(char *s)
 {
 	char *out = s;
 	for (; *s; s++) {
-		int high = *s == '%' ? hex_digit(s[1]) : -1;
-		int low = high >= 0 ? hex_digit(s[2]) : -1;
-		if (low >= 0) {
-			*out = (char)(high << 4 | low);
-			if (!*out++)
-				return false;
+		int byte = percent_byte(s);
+		if (byte == 0)
+			return false;
+		if (byte > 0) {
+			*out++ = (char)byte;
 			s += 2;
 		} else {
 			*out++ = *s == '+' ? ' ' : *s;

@@ -12,25 +12,11 @@
 #ifndef LARDER_FETCH_CREDS_H
 #define LARDER_FETCH_CREDS_H
 
-#include <stdint.h>
-
 #include "fetch/base/call.h"
 #include "fetch/base/cleanup.h"
 #include "fetch/base/error.h"
+#include "fetch/credentials.h"
 #include "fetch/settings.h"
-
-#define CREDS_KEY_MAX    256        /* bytes of an access key id or a secret */
-#define CREDS_TOKEN_MAX  (16u << 10) /* bytes of a session token */
-#define CREDS_NO_EXPIRY  INT64_MAX
-
-struct credentials {
-	char access_key[CREDS_KEY_MAX];
-	char secret_key[CREDS_KEY_MAX];
-	char session_token[CREDS_TOKEN_MAX]; /* "" when there is none */
-	int64_t expires_s;                   /* seconds since the epoch */
-};
-
-void credentials_wipe(struct credentials *c);
 
 struct creds;
 

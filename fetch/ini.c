@@ -64,6 +64,22 @@ static int push(struct parser *p, const char *key, const char *subkey, char *val
 	return r < 0 ? error_set_errno(p->e, r, "cannot read '%s'", p->name) : 0;
 }
 
+/* A run of blanks counts as one; quotes, which keep them, are taken off. */
+static void tidy_section(char *name)
+{
+	char quote = '\0', *out = name;
+	for (const char *in = name; *in; in++) {
+		bool opens = !quote && (*in == '"' || *in == '\'');
+		if (opens || (quote && *in == quote))
+			quote = opens ? *in : '\0';
+		else if (quote || !is_blank(*in))
+			*out++ = *in;
+		else if (out > name && !is_blank(in[1]) && in[1])
+			*out++ = ' ';
+	}
+	*out = '\0';
+}
+
 static int read_section(struct parser *p, char *line)
 {
 	char *end = strchr(line, ']');
@@ -73,8 +89,8 @@ static int read_section(struct parser *p, char *line)
 	if (*rest && *rest != '#' && *rest != ';')
 		return fault(p, "goes on behind its ']'");
 	*end = '\0';
-	p->section = skip_blanks(line + 1);
-	trim_end(line + 1);
+	tidy_section(line + 1);
+	p->section = line + 1;
 	p->nested = false;
 	return *p->section ? 0 : fault(p, "names no section");
 }

@@ -26,7 +26,8 @@
 
 /* One property, borrowed from the ini. */
 struct ini_entry {
-	const char *section; /* what stands in the brackets, trimmed */
+	const char *section; /* what stands in the brackets, a run of blanks as one, without
+	                        quotes: [profile "a  b"] is "profile a  b" */
 	const char *key;
 	const char *subkey; /* NULL: the property itself */
 	char *value;        /* "" when empty */

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "fetch/base/buf.h"
-#include "fetch/creds.h"
+#include "fetch/credentials.h"
 
 #define SIGV4_HEADERS_MAX    64
 #define SIGV4_PARAMETERS_MAX 64

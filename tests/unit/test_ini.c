@@ -48,6 +48,17 @@ static void properties_belong_to_sections(void **state)
 	assert_value(&ini, "default", "regio", NULL, NULL);
 }
 
+static void section_names_are_tidied(void **state)
+{
+	CLEANUP(ini_finish)
+	struct ini ini = parse("[\t profile \t  a ]\nk=1\n[profile \"b  c\"]\nk=2\n"
+			       "[profile 'd\"e']\nk=3\n[profile \"f]\nk=4\n");
+	assert_value(&ini, "profile a", "k", NULL, "1");
+	assert_value(&ini, "profile b  c", "k", NULL, "2");
+	assert_value(&ini, "profile d\"e", "k", NULL, "3");
+	assert_value(&ini, "profile f", "k", NULL, "4");
+}
+
 static void properties_can_have_properties(void **state)
 {
 	CLEANUP(ini_finish)
@@ -209,6 +220,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(properties_belong_to_sections),
+		cmocka_unit_test(section_names_are_tidied),
 		cmocka_unit_test(properties_can_have_properties),
 		cmocka_unit_test(comments_are_not_values),
 		cmocka_unit_test(an_indented_line_goes_on_with_a_value),

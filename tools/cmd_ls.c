@@ -1,0 +1,173 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "archive/archive.h"
+#include "tools/command.h"
+#include "tools/human.h"
+#include "tools/json_out.h"
+#include "tools/session.h"
+
+/* --- keys -------------------------------------------------------------------------- */
+
+struct key_list {
+	bool json;
+	bool any;
+	int64_t now_s;
+};
+
+static void print_key_json(struct key_list *l, const struct list_entry *entry)
+{
+	printf("%s{\"key\":", l->any ? ",\n" : "[\n");
+	json_string(stdout, entry->key);
+	printf(",\"size\":%llu,\"mtime\":%lld}", (unsigned long long)entry->size,
+		(long long)entry->mtime_s);
+}
+
+static int print_key(void *arg, const struct list_entry *entry)
+{
+	struct key_list *l = arg;
+	char size[HUMAN_SIZE], age[HUMAN_SIZE];
+	human_bytes(entry->size, size);
+	human_age(l->now_s - entry->mtime_s, age);
+	if (l->json)
+		print_key_json(l, entry);
+	else
+		printf("%9s  %6s  %s\n", size, age, entry->key);
+	l->any = true;
+	return ferror(stdout) ? -EPIPE : 0;
+}
+
+static int list_keys(const struct options *o, struct session *s, const char *prefix,
+	struct error *e)
+{
+	struct key_list l = { .json = o->json, .now_s = clock_realtime_s() };
+	int r = store_list(s->store, &s->call, prefix, true, print_key, &l, e);
+	if (r == 0 && o->json)
+		puts(l.any ? "\n]" : "[]");
+	return r;
+}
+
+/* --- the files inside one key ------------------------------------------------------- */
+
+static void print_entry(const struct index *ix, uint32_t entry)
+{
+	struct entry_info info;
+	index_info(ix, entry, &info);
+	size_t len;
+	const char *name = index_name(ix, entry, &len);
+	char when[32], kind = S_ISDIR(info.mode) ? 'd' : S_ISLNK(info.mode) ? 'l' : '-';
+	struct tm tm;
+	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S",
+		gmtime_r(&info.mtime.tv_sec, &tm));
+	printf("%c%04o %12llu  %s  %.*s", kind, info.mode & 07777u,
+		(unsigned long long)(S_ISDIR(info.mode) ? 0 : info.size), when, (int)len,
+		name);
+	if (kind == 'l') {
+		const char *target = index_target(ix, entry, &len);
+		printf(" -> %.*s", (int)len, target);
+	}
+	puts(kind == 'd' ? "/" : "");
+}
+
+static void print_entry_json(const struct index *ix, uint32_t entry, bool first)
+{
+	struct entry_info info;
+	index_info(ix, entry, &info);
+	size_t len;
+	const char *name = index_name(ix, entry, &len);
+	printf("%s{\"name\":", first ? "[\n" : ",\n");
+	json_string_n(stdout, name, len);
+	printf(",\"type\":\"%s\",\"mode\":\"%04o\",\"mtime\":%lld.%09ld",
+		S_ISDIR(info.mode)      ? "directory" :
+			S_ISLNK(info.mode) ? "symlink" :
+					     "file",
+		info.mode & 07777u, (long long)info.mtime.tv_sec, info.mtime.tv_nsec);
+	if (S_ISREG(info.mode))
+		printf(",\"size\":%llu", (unsigned long long)info.size);
+	if (S_ISLNK(info.mode)) {
+		const char *target = index_target(ix, entry, &len);
+		printf(",\"target\":");
+		json_string_n(stdout, target, len);
+	}
+	putchar('}');
+}
+
+static void print_directory(const struct index *ix, uint32_t directory, bool json)
+{
+	uint32_t count, first = index_children(ix, directory, &count);
+	for (uint32_t i = 0; i < count; i++)
+		if (json)
+			print_entry_json(ix, first + i, i == 0);
+		else
+			print_entry(ix, first + i);
+	if (json)
+		puts(count ? "\n]" : "[]");
+}
+
+/* "" for the root, however many slashes people type around a path. */
+static void trim_path(const char *path, char *ret, size_t size)
+{
+	while (*path == '/')
+		path++;
+	size_t len = strlen(path);
+	while (len && path[len - 1] == '/')
+		len--;
+	snprintf(ret, size, "%.*s", (int)len, path);
+}
+
+static int list_files(
+	const struct options *o, struct session *s, const char *path, struct error *e)
+{
+	const char *key;
+	int r = session_key(o, &key, e);
+	if (r < 0)
+		return r;
+	CLEANUP(cleanup_object) struct object *object = NULL;
+	r = store_open_object(
+		s->store, &s->call, key, ARCHIVE_TAIL_SIZE, &object, NULL, e);
+	if (r < 0)
+		return r;
+	size_t tail_len;
+	const void *tail = object_tail(object, &tail_len);
+	CLEANUP(cleanup_archive) struct archive *archive = NULL;
+	r = archive_load(object_source(object), &s->call, tail, tail_len, key, &archive, NULL,
+		e);
+	if (r < 0)
+		return r;
+	char trimmed[4096];
+	uint32_t entry;
+	trim_path(path, trimmed, sizeof(trimmed));
+	const struct index *ix = archive_index(archive);
+	r = index_find(ix, trimmed, &entry);
+	if (r < 0)
+		return error_set_errno(e, r, "'%s' in key '%s'", trimmed, key);
+	if (S_ISDIR(index_mode(ix, entry)))
+		print_directory(ix, entry, o->json);
+	else if (o->json)
+		print_entry_json(ix, entry, true), puts("\n]");
+	else
+		print_entry(ix, entry);
+	return 0;
+}
+
+/* A single argument is the store when it looks like one, else what to list in it. */
+static bool looks_like_store(const char *word)
+{
+	return strstr(word, "://") || *word == '/' || !strncmp(word, "./", 2) ||
+		!strncmp(word, "../", 3);
+}
+
+int cmd_ls(const struct options *o, struct error *e)
+{
+	size_t count = o->arguments.len;
+	bool store = count == 2 || (count == 1 && looks_like_store(o->arguments.data[0]));
+	const char *what = count > (store ? 1 : 0) ? o->arguments.data[count - 1] : "";
+	CLEANUP(session_finish) struct session s = { 0 };
+	int r = session_open(&s, o, store ? count : count + 1, true, e);
+	if (r < 0)
+		return r;
+	return o->key ? list_files(o, &s, what, e) : list_keys(o, &s, what, e);
+}

@@ -1,0 +1,28 @@
+/*
+ * The commands of `larder`. Each returns 0 or a negative errno with e filled; main turns
+ * that into the exit code and prints the sentence once.
+ */
+#ifndef LARDER_TOOLS_COMMAND_H
+#define LARDER_TOOLS_COMMAND_H
+
+#include "tools/options.h"
+
+struct command {
+	const char *name;
+	unsigned bit;        /* enum command_set */
+	const char *words;   /* its arguments as written in --help */
+	const char *summary; /* one line */
+	unsigned least, most; /* arguments, STORE left out counted as absent */
+	int (*run)(const struct options *o, struct error *e);
+};
+
+extern const struct command commands[];
+extern const unsigned commands_count;
+
+int cmd_exists(const struct options *o, struct error *e);
+int cmd_ls(const struct options *o, struct error *e);
+int cmd_mount(const struct options *o, struct error *e);
+int cmd_status(const struct options *o, struct error *e);
+int cmd_umount(const struct options *o, struct error *e);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * larder: finds the command, reads its options, runs it, and turns what came of it into
+ * one sentence and an exit code.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fetch/base/log.h"
+#include "tools/command.h"
+#include "tools/exit_code.h"
+#include "tools/help.h"
+#include "tools/session.h"
+
+/* clang-format off */
+const struct command commands[] = {
+	{ "mount", COMMAND_MOUNT, "[--key KEY] [STORE] MOUNTPOINT",
+	  "Mount a store's keys, or one key, as directories", 1, 2, cmd_mount },
+	{ "umount", COMMAND_UMOUNT, "MOUNTPOINT",
+	  "Unmount, and wait until the daemon has gone", 1, 1, cmd_umount },
+	{ "ls", COMMAND_LS, "[STORE] [PREFIX]   or   --key KEY [STORE] [PATH]",
+	  "List keys, or the files inside one", 0, 2, cmd_ls },
+	{ "exists", COMMAND_EXISTS, "--key KEY [STORE]",
+	  "Exit 0 when the key is published, 3 when not", 0, 1, cmd_exists },
+	{ "status", COMMAND_STATUS, "MOUNTPOINT",
+	  "Tell what a mount serves, fetched and cached", 1, 1, cmd_status },
+};
+/* clang-format on */
+const unsigned commands_count = sizeof(commands) / sizeof(commands[0]);
+
+static const struct command *find_command(const char *name)
+{
+	for (unsigned i = 0; i < commands_count; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int check_arguments(const struct command *c, const struct options *o, struct error *e)
+{
+	if (o->arguments.len < c->least)
+		return error_set(e, -EINVAL, "arguments are missing: larder %s %s", c->name,
+			c->words);
+	if (o->arguments.len > c->most)
+		return error_set(e, -EINVAL, "'%s' is one argument too many: larder %s %s",
+			o->arguments.data[c->most], c->name, c->words);
+	return 0;
+}
+
+static int run_command(
+	const struct command *c, struct options *o, int argc, char **argv, struct error *e)
+{
+	int r = options_parse(o, c->bit, argc, argv, e);
+	if (r < 0)
+		return r;
+	if (o->help) {
+		help_command(c);
+		return 0;
+	}
+	log_init("larder", o->verbose ? LOG_DEBUG : o->quiet ? LOG_ERROR : LOG_INFO, 2);
+	r = check_arguments(c, o, e);
+	return r < 0 ? r : c->run(o, e);
+}
+
+/* Says what went wrong, once, and returns the exit code. */
+static int conclude(int r, const struct error *e, bool soft)
+{
+	int code = exit_code_of(r, session_signal());
+	if (code == EXIT_DONE)
+		return EXIT_DONE;
+	soft = soft && exit_code_is_soft(code);
+	const char *sentence = e->text[0] ? e->text : strerror(-r);
+	if (soft)
+		log_warning("%s", sentence);
+	else if (e->text[0] || code != EXIT_MISS)
+		log_error("%s", sentence);
+	return soft ? EXIT_DONE : code;
+}
+
+static int no_such_command(const char *word)
+{
+	fprintf(stderr,
+		"larder: error: there is no command '%s'; 'larder --help' lists them\n",
+		word);
+	return EXIT_USAGE;
+}
+
+/* A reader that went away (`larder ls | head`) is no failure worth words. */
+static int flush_results(int code)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return code;
+	if (errno != EPIPE)
+		log_error("cannot write to standard output: %s", strerror(errno));
+	return code == EXIT_DONE ? EXIT_FAILED : code;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		help_overview();
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		puts("larder " LARDER_VERSION);
+		return EXIT_DONE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		if (argc > 2 && !strcmp(argv[2], "--json"))
+			help_json();
+		else
+			help_overview();
+		return EXIT_DONE;
+	}
+	const struct command *c = find_command(argv[1]);
+	if (!c)
+		return no_such_command(argv[1]);
+
+	struct error e = { 0 };
+	struct options o;
+	options_init(&o);
+	int r = session_signals(&e);
+	if (r == 0)
+		r = run_command(c, &o, argc - 1, argv + 1, &e);
+	int code = conclude(r, &e, o.soft_fail);
+	options_finish(&o);
+	return flush_results(code);
+}

@@ -1,0 +1,28 @@
+/*
+ * What /proc/self/mountinfo says of one mountpoint (proc(5)).
+ */
+#ifndef LARDER_TOOLS_MOUNTS_H
+#define LARDER_TOOLS_MOUNTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fetch/base/error.h"
+
+struct mount_facts {
+	bool mounted;  /* something is mounted exactly there */
+	char type[64]; /* of the topmost, such as "fuse.larderfs", "overlay" */
+};
+
+/* path: absolute and without symlinks. 0 or -errno. */
+int mount_facts_of(const char *path, struct mount_facts *ret, struct error *e);
+
+/* The same, from mountinfo's text: pure. */
+void mount_facts_parse(const char *text, const char *path, struct mount_facts *ret);
+
+/* Makes path absolute and resolves symlinks in all but its last component, so that a
+ * mountpoint whose daemon is dead (and answers ENOTCONN) resolves too. ret: PATH_MAX
+ * bytes. 0 or -errno. */
+int mountpoint_resolve(const char *path, char *ret, struct error *e);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * --output FILE: key=value lines appended for a CI system's step outputs.
+ */
+#ifndef LARDER_TOOLS_OUTPUT_FILE_H
+#define LARDER_TOOLS_OUTPUT_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fetch/base/error.h"
+
+struct output_facts {
+	bool hit;            /* cache-hit: the very key, not a fallback */
+	const char *key;     /* cache-matched-key; NULL: none */
+	const char *identity; /* NULL: unknown */
+	const char *etag;
+	uint64_t size; /* bytes; 0: unknown */
+};
+
+/* Appends with one write(2). Line breaks in values are replaced by '?'. path NULL: does
+ * nothing. 0 or -errno. */
+int output_append(const char *path, const struct output_facts *facts, struct error *e);
+
+#endif

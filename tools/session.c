@@ -1,0 +1,125 @@
+#include "tools/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fetch/base/lock.h"
+#include "fetch/key.h"
+#include "fetch/store_url.h"
+
+static struct cancel on_signal;
+static atomic_int caught;
+
+static void watched(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+static void *wait_for_signals(void *arg)
+{
+	sigset_t set;
+	watched(&set);
+	for (;;) {
+		int number;
+		if (sigwait(&set, &number))
+			continue;
+		if (atomic_exchange(&caught, number))
+			_exit(128 + number);
+		cancel_fire(&on_signal);
+	}
+	return NULL;
+}
+
+int session_signals(struct error *e)
+{
+	cancel_init(&on_signal);
+	sigset_t set;
+	watched(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	pthread_t thread;
+	int r = pthread_create(&thread, NULL, wait_for_signals, NULL);
+	if (r)
+		return error_set_errno(e, -r, "cannot start a thread");
+	pthread_detach(thread);
+	return 0;
+}
+
+void session_unblock_signals(void)
+{
+	sigset_t set;
+	watched(&set);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_DFL);
+}
+
+int session_signal(void)
+{
+	return atomic_load(&caught);
+}
+
+struct cancel *session_cancel(void)
+{
+	return &on_signal;
+}
+
+int session_default_store(struct buf *ret, struct error *e)
+{
+	const char *given = getenv("LARDER_STORE");
+	if (given && *given)
+		return buf_append_str(ret, given);
+	const char *data = getenv("XDG_DATA_HOME");
+	if (data && *data == '/')
+		return buf_printf(ret, "%s/larder", data);
+	const char *home = getenv("HOME");
+	if (home && *home == '/')
+		return buf_printf(ret, "%s/.local/share/larder", home);
+	return error_set(e, -EINVAL,
+		"no store was named: give STORE, or set LARDER_STORE or HOME");
+}
+
+bool session_store_given(const struct options *o, size_t full)
+{
+	return o->arguments.len >= full;
+}
+
+int session_open(struct session *s, const struct options *o, size_t full, bool bounded,
+	struct error *e)
+{
+	CLEANUP(buf_finish) struct buf fallback = BUF_INIT(STORE_URL_MAX);
+	const char *url = NULL;
+	int r = 0;
+	if (session_store_given(o, full))
+		url = o->arguments.data[0];
+	else
+		r = session_default_store(&fallback, e);
+	if (r < 0)
+		return r;
+	*s = (struct session){ .call = { .deadline_ns = DEADLINE_NONE,
+				       .cancel = session_cancel() } };
+	if (bounded || settings_given(&o->settings, "timeout"))
+		s->call.deadline_ns = clock_monotonic_ns() + o->settings.timeout_ns;
+	return store_new(url ? url : buf_str(&fallback), &o->settings, &s->store, e);
+}
+
+void session_finish(struct session *s)
+{
+	cleanup_store(&s->store);
+}
+
+int session_key(const struct options *o, const char **ret, struct error *e)
+{
+	if (!o->key)
+		return error_set(e, -EINVAL, "no key was named: give --key, or set LARDER_KEY");
+	int r = key_check(o->key, e);
+	if (r < 0)
+		return r;
+	*ret = o->key;
+	return 0;
+}

@@ -1,0 +1,52 @@
+/*
+ * What a command needs around its work: the store it was given, a call that ends at the
+ * deadline or on a signal.
+ *
+ * SIGINT, SIGTERM and SIGHUP are blocked in every thread from session_signals() on; one
+ * thread waits for them, notes the first, and fires the cancel. A second one ends the
+ * process at once.
+ */
+#ifndef LARDER_TOOLS_SESSION_H
+#define LARDER_TOOLS_SESSION_H
+
+#include "fetch/base/buf.h"
+#include "fetch/base/call.h"
+#include "fetch/store.h"
+#include "tools/options.h"
+
+struct session {
+	struct store *store; /* owned */
+	struct call call;
+};
+
+/* Starts the thread that waits for signals; once, before any other thread. 0 or -errno. */
+int session_signals(struct error *e);
+
+/* Lets signals through again, for a program that is about to be exec()ed. */
+void session_unblock_signals(void);
+
+/* The signal that came, or 0. */
+int session_signal(void);
+
+/* The cancel that signals fire; borrowed, for ever. */
+struct cancel *session_cancel(void);
+
+/* Opens the store that argument `position` names; when fewer than `full` arguments were
+ * given it was left out, and LARDER_STORE or the default folder is taken. `bounded`: the
+ * deadline is --timeout even when that was not given (short commands); otherwise a
+ * deadline holds only if it was. Errors of store_new(). */
+int session_open(struct session *s, const struct options *o, size_t full, bool bounded,
+	struct error *e);
+void session_finish(struct session *s);
+
+/* The URL of the store when it was left out: into ret (a buf's text). 0, -ENOMEM, -EINVAL
+ * when neither variable nor home directory say. */
+int session_default_store(struct buf *ret, struct error *e);
+
+/* Did the arguments begin with STORE? full: how many there are with it. */
+bool session_store_given(const struct options *o, size_t full);
+
+/* The key, checked; -EINVAL when there is none. */
+int session_key(const struct options *o, const char **ret, struct error *e);
+
+#endif

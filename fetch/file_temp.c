@@ -3,29 +3,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "fetch/base/cleanup.h"
 #include "fetch/beneath.h"
+#include "fetch/nonce.h"
 
 #define TEMP_DIRECTORY ".larder/tmp"
 #define TEMP_MODE      0666 /* less the umask: an object is as readable as other files */
 #define PROC_NAME_SIZE 40
-
-static int random_name(char ret[static FILE_TEMP_NAME_SIZE])
-{
-	uint64_t bits[2];
-	if (getrandom(bits, sizeof(bits), 0) != sizeof(bits))
-		return -EIO;
-	snprintf(ret, FILE_TEMP_NAME_SIZE, "%016" PRIx64 "%016" PRIx64, bits[0], bits[1]);
-	return 0;
-}
 
 /* A sweeper that came between open and flock may hold the lock, or have removed the name
  * already: then this file is lost and another one is made. */
@@ -43,7 +32,7 @@ static int new_named(int root, struct file_temp *t)
 	if (t->dir < 0)
 		return t->dir;
 	for (;;) {
-		int r = random_name(t->name);
+		int r = nonce_new(t->name);
 		if (r < 0)
 			return r;
 		t->fd = openat(t->dir, t->name,
@@ -138,8 +127,8 @@ static int give_name(struct file_temp *t, int root)
 		t->dir = beneath_make_directory(root, TEMP_DIRECTORY);
 	if (t->dir < 0)
 		return t->dir;
-	char name[FILE_TEMP_NAME_SIZE];
-	int r = random_name(name);
+	char name[NONCE_SIZE];
+	int r = nonce_new(name);
 	if (r == 0)
 		r = link_unnamed(t->fd, t->dir, name);
 	if (r == 0)

@@ -13,12 +13,12 @@
 
 #include <stdbool.h>
 
-#define FILE_TEMP_NAME_SIZE 33 /* 128 random bits in hexadecimal, and the NUL */
+#include "fetch/nonce.h"
 
 struct file_temp {
 	int fd;  /* owned; open for reading and writing; -1: none */
 	int dir; /* owned; ".larder/tmp"; -1 while the file needs no name */
-	char name[FILE_TEMP_NAME_SIZE]; /* "" while it has none */
+	char name[NONCE_SIZE]; /* "" while it has none */
 };
 
 #define FILE_TEMP_INIT ((struct file_temp){.fd = -1, .dir = -1})

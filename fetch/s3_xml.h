@@ -20,7 +20,6 @@
 #define S3_PAGE_ENTRIES_MAX 10000       /* S3 gives at most 1,000 a page */
 #define S3_PAGE_BYTES_MAX   (16u << 20) /* of XML: 1,000 percent-encoded keys are 4 MiB */
 #define S3_TOKEN_SIZE       4096        /* bytes of a continuation token, with the NUL */
-#define S3_PARTS_MAX        10000
 #define S3_CODE_SIZE        64
 
 struct s3_entry {

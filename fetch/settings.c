@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "fetch/base/bytes.h"
 #include "fetch/base/call.h"
 #include "fetch/base/cleanup.h"
+#include "fetch/home.h"
 #include "fetch/origin.h"
 
 #define DURATION_MAX_NS (UINT64_C(365) * 24 * 3600 * NS_PER_SECOND)
@@ -127,6 +127,12 @@ bool settings_given(const struct settings *s, const char *name)
 {
 	const struct setting_info *info = find_setting(name);
 	return info && (s->given & given_bit(info));
+}
+
+bool settings_given_by_option(const struct settings *s, const char *name)
+{
+	const struct setting_info *info = find_setting(name);
+	return info && (s->given & ~s->from_environment & given_bit(info));
 }
 
 /* --- values ------------------------------------------------------------------------ */
@@ -330,7 +336,10 @@ int settings_set(struct settings *s, const char *name, const char *value, struct
 		return error_set(e, -ENOENT, "there is no option '--%s'", name);
 	char said[64];
 	snprintf(said, sizeof(said), "--%s", name);
-	return apply(s, info, said, value, e);
+	int r = apply(s, info, said, value, e);
+	if (r == 0)
+		s->from_environment &= ~given_bit(info);
+	return r;
 }
 
 static bool environment_hides(const struct setting_info *info)
@@ -344,8 +353,10 @@ static int apply_variables(
 {
 	for (const char *const *v = info->variables; *v; v++) {
 		const char *value = getenv(*v);
-		if (value && *value)
-			return apply(s, info, *v, value, e);
+		if (!value || !*value)
+			continue;
+		s->from_environment |= given_bit(info);
+		return apply(s, info, *v, value, e);
 	}
 	return 0;
 }
@@ -363,19 +374,6 @@ int settings_from_environment(struct settings *s, struct error *e)
 
 /* --- defaults ---------------------------------------------------------------------- */
 
-/* -ENOENT: neither $HOME nor the user database knows one. */
-static int append_home(struct buf *b)
-{
-	const char *home = getenv("HOME");
-	if (home && home[0] == '/')
-		return buf_append_str(b, home);
-	char memory[4096];
-	struct passwd entry, *found = NULL;
-	getpwuid_r(geteuid(), &entry, memory, sizeof(memory), &found);
-	return found && found->pw_dir[0] == '/' ? buf_append_str(b, found->pw_dir)
-						: -ENOENT;
-}
-
 /* XDG base directories: a relative $XDG_CACHE_HOME is to be ignored. */
 static int default_cache_dir(char **ret)
 {
@@ -387,7 +385,7 @@ static int default_cache_dir(char **ret)
 	} else if (xdg && xdg[0] == '/') {
 		r = buf_printf(&b, "%s/larder", xdg);
 	} else {
-		r = append_home(&b);
+		r = home_append(&b);
 		if (r == 0)
 			r = buf_append_str(&b, "/.cache/larder");
 		else if (r == -ENOENT)

@@ -33,6 +33,7 @@ struct settings {
 	unsigned retries;         /* attempts after the first; 3 */
 	uint64_t cache_size;      /* bytes; 10 GiB */
 	uint32_t given;           /* bit i: settings_table[i] was said */
+	uint32_t from_environment; /* bit i: by a variable, not by an option */
 };
 
 enum setting_kind {
@@ -64,6 +65,9 @@ int settings_copy(struct settings *dst, const struct settings *src); /* 0 or -EN
 
 /* Was it said, by an option or a variable? name is one of the table's. */
 bool settings_given(const struct settings *s, const char *name);
+
+/* Was it said by an option? */
+bool settings_given_by_option(const struct settings *s, const char *name);
 
 /* Applies the environment to what was not given. -EINVAL names the variable; -ENOMEM. */
 int settings_from_environment(struct settings *s, struct error *e);

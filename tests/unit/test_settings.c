@@ -117,6 +117,10 @@ static void the_environment_fills_what_was_not_said(void **state)
 	assert_string_equal(s->region, "fallback");
 	assert_string_equal(s->profile, "env");
 	assert_true(settings_given(s, "region"));
+	assert_false(settings_given_by_option(s, "region"));
+	assert_true(settings_given_by_option(s, "timeout"));
+	assert_int_equal(settings_set(s, "region", "later", NULL), 0);
+	assert_true(settings_given_by_option(s, "region"));
 }
 
 static void the_first_variable_that_is_not_empty_counts(void **state)

@@ -1,17 +1,27 @@
 /*
  * The chunk cache: bytes by their SHA-256, on local disk, shared by processes.
  *
- * A chunk of digest D is the file DIR/chunks/xx/<64 hex digits>, written under a
- * temporary name and renamed into place, so that it is whole or absent whenever anybody
- * is killed. DIR has mode 0700 and must belong to the caller. Nothing is fsynced: what a
- * power cut damages fails its digest and is fetched again.
+ *     DIR/chunks/xx/<64 hex digits>   one chunk; xx: its first two digits
+ *     DIR/tmp/                        chunks being written
+ *     DIR/size                        the sum of their sizes (fetch/chunk_tally.h)
+ *     DIR/lock                        held by the process that evicts
+ *     DIR/CACHEDIR.TAG                tells backup programs to pass it over
  *
- * Use is recorded in the file's mtime (refreshed when older than a minute); when the sum
- * of sizes passes the limit, one process (the holder of DIR/lock, tried, never waited
- * for) removes the least recently used down to 90 %. A full, read-only or failing disk
- * turns writing off for this process, with one debug line; reads go on.
+ * A chunk is written under a temporary name and renamed into place, so that it is whole
+ * or absent whenever anybody is killed. DIR has mode 0700 and must belong to the caller.
+ * Nothing is fsynced: what a power cut damages fails its digest and is fetched again.
  *
- * All functions are thread-safe; the one lock guards the counters and is a leaf.
+ * Use is recorded in the file's mtime, refreshed when older than a minute. When the sum
+ * passes the limit, one process (the holder of DIR/lock, tried, never waited for) removes
+ * the least recently used down to 90 % (fetch/chunk_evict.h), in a thread of its own, so
+ * that no reader waits for it. Until it is done, puts go on up to an eighth above the
+ * limit, and are dropped beyond. A full, read-only or failing disk turns writing off for
+ * this process, with one debug line; reads go on.
+ *
+ * All functions are thread-safe. The one mutex guards the evictor's handle, and the tally
+ * has one for its numbers; both are leaves and not held over I/O. The evicting thread is
+ * joined by chunk_cache_free(), which therefore may take as long as an eviction: about a
+ * second for 100,000 chunks.
  */
 #ifndef LARDER_FETCH_CHUNK_CACHE_H
 #define LARDER_FETCH_CHUNK_CACHE_H
@@ -27,17 +37,17 @@
 struct chunk_cache;
 
 /* Opens or makes the cache at dir, at most max_bytes of chunks (0: no limit).
- * 0; -EPERM when dir belongs to somebody else or is open to others and cannot be
- * closed; -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
+ * 0; -EPERM when dir belongs to somebody else, may be written by others, or may be read
+ * by them and cannot be closed; -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
 int chunk_cache_open(
 	const char *dir, uint64_t max_bytes, struct chunk_cache **ret, struct error *e);
 void chunk_cache_free(struct chunk_cache *c);
 DEFINE_CLEANUP(cleanup_chunk_cache, struct chunk_cache, chunk_cache_free);
 
 /* Reads the chunk into buf when it is there with exactly len bytes and the right digest.
- * 0; -ENOENT: not there; -EBADMSG: it was there, wrong, and has been removed. */
-int chunk_cache_get(
-	struct chunk_cache *c, const struct digest *d, size_t len, void *buf);
+ * 0; -ENOENT: not there, or not readable; -EBADMSG: it was there, wrong, and has been
+ * removed. On failure buf may hold anything. */
+int chunk_cache_get(struct chunk_cache *c, const struct digest *d, size_t len, void *buf);
 
 /* Keeps a chunk whose digest the caller has checked. Failures are nobody's business. */
 void chunk_cache_put(

@@ -1,0 +1,330 @@
+#include "fetch/chunk_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "fetch/base/call.h"
+#include "fetch/base/io.h"
+#include "fetch/base/lock.h"
+#include "fetch/base/log.h"
+#include "fetch/chunk_evict.h"
+#include "fetch/chunk_tally.h"
+
+#define CHUNK_NAME_SIZE (3 + DIGEST_HEX_SIZE) /* "xx/", 64 digits, NUL */
+#define TEMP_NAME_SIZE  34
+#define USE_SECONDS     60 /* a use is recorded when the last one is older */
+#define TAG_NAME        "CACHEDIR.TAG"
+#define TAG_TEXT                                                                         \
+	"Signature: 8a477f597d28d172789f06886806bc55\n"                                  \
+	"# Larder's chunk cache. See https://bford.info/cachedir/\n"
+
+struct chunk_cache {
+	int chunks;   /* owned: DIR/chunks */
+	int tmp;      /* owned: DIR/tmp; -1 when not writable */
+	int evict_fd; /* owned: DIR/lock; -1 when not writable */
+	uint64_t max; /* bytes; 0: no limit */
+	atomic_bool writable;
+	uint64_t session; /* random: makes our temporary names ours */
+	atomic_uint_fast64_t next_temp;
+	struct tally tally;
+
+	pthread_mutex_t lock;
+	bool evicting;     /* under lock: the thread runs */
+	bool has_thread;   /* under lock: the thread is to be joined */
+	pthread_t evictor; /* under lock */
+};
+
+static void chunk_name(const struct digest *d, char ret[static CHUNK_NAME_SIZE])
+{
+	digest_hex(d, ret + 3);
+	ret[0] = ret[3];
+	ret[1] = ret[4];
+	ret[2] = '/';
+}
+
+/* --- opening ---------------------------------------------------------------------- */
+
+/* Others who may write here could have laid anything; those who may read are shut out. */
+static int check_owner(int dir, const char *name, struct error *e)
+{
+	struct stat st;
+	if (fstat(dir, &st) < 0)
+		return error_set_errno(
+			e, -errno, "cannot look at cache folder '%s'", name);
+	if (st.st_uid != geteuid())
+		return error_set(e, -EPERM,
+			"cache folder '%s' belongs to user %u, and this is user %u", name,
+			(unsigned)st.st_uid, (unsigned)geteuid());
+	if (st.st_mode & 022)
+		return error_set(e, -EPERM,
+			"cache folder '%s' may be written by others; run: chmod 700 '%s'",
+			name, name);
+	if (st.st_mode & 055 && fchmod(dir, 0700) < 0)
+		return error_set(e, -EPERM,
+			"cache folder '%s' may be read by others and cannot be closed: "
+			"%s",
+			name, strerror(errno));
+	return 0;
+}
+
+static int open_directory(int dir, const char *name)
+{
+	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST && errno != EROFS)
+		return -errno;
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_file(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static void write_tag(int dir)
+{
+	CLEANUP(cleanup_close)
+	int fd = openat(dir, TAG_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		write_fully(fd, TAG_TEXT, strlen(TAG_TEXT));
+}
+
+/* Descriptors or memory may be there again a moment later; a disk does not heal. */
+static bool is_passing(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EINTR;
+}
+
+static void stop_writing(struct chunk_cache *c, int code)
+{
+	if (!is_passing(code) && atomic_exchange(&c->writable, false))
+		log_debug("the chunk cache is not written any more: %s", strerror(-code));
+}
+
+/* Counts what is there and removes what is too much; holds DIR/lock, and lets it go. */
+static void *evict(void *arg)
+{
+	struct chunk_cache *c = arg;
+	struct evict_result left;
+	int64_t now_s = clock_realtime_s();
+	uint64_t before = tally_begin_scan(&c->tally);
+	int r = chunk_evict(c->chunks, c->max, now_s, &left);
+	if (r < 0)
+		stop_writing(c, r);
+	else
+		tally_set(&c->tally, before, left.bytes, now_s);
+	tally_unlock(c->evict_fd);
+	LOCK_SCOPE(&c->lock);
+	c->evicting = false;
+	return NULL;
+}
+
+/* What only writing needs; a cache that has none of it is still read. */
+static int open_for_writing(struct chunk_cache *c, int dir)
+{
+	c->tmp = open_directory(dir, "tmp");
+	if (c->tmp < 0)
+		return c->tmp;
+	c->evict_fd = open_file(dir, "lock");
+	int size = c->evict_fd < 0 ? c->evict_fd : open_file(dir, "size");
+	if (size < 0)
+		return size;
+	tally_init(&c->tally, size);
+	write_tag(dir);
+	chunk_evict_temporary(c->tmp, clock_realtime_s());
+	if (!tally_is_counted(&c->tally) && tally_try_lock(c->evict_fd))
+		evict(c);
+	return 0;
+}
+
+static int open_cache(struct chunk_cache *c, const char *name, struct error *e)
+{
+	int r = make_directories(name, 0700);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot make cache folder '%s'", name);
+	CLEANUP(cleanup_close) int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_set_errno(e, -errno, "cannot open cache folder '%s'", name);
+	r = check_owner(dir, name, e);
+	if (r < 0)
+		return r;
+	c->chunks = open_directory(dir, "chunks");
+	if (c->chunks < 0)
+		return error_set_errno(
+			e, c->chunks, "cannot make 'chunks' in cache folder '%s'", name);
+	atomic_store(&c->writable, true);
+	r = open_for_writing(c, dir);
+	if (r < 0)
+		stop_writing(c, r);
+	return 0;
+}
+
+int chunk_cache_open(
+	const char *dir, uint64_t max_bytes, struct chunk_cache **ret, struct error *e)
+{
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = calloc(1, sizeof(*c));
+	if (!c)
+		return error_set_errno(e, -ENOMEM, "cannot open cache folder '%s'", dir);
+	c->chunks = c->tmp = c->evict_fd = -1;
+	c->max = max_bytes;
+	pthread_mutex_init(&c->lock, NULL);
+	tally_init(&c->tally, -1);
+	if (getrandom(&c->session, sizeof(c->session), 0) != sizeof(c->session))
+		return error_set_errno(e, -EIO, "cannot get random bytes");
+	int r = open_cache(c, dir, e);
+	if (r < 0)
+		return r;
+	*ret = steal_pointer(c);
+	return 0;
+}
+
+void chunk_cache_free(struct chunk_cache *c)
+{
+	if (!c)
+		return;
+	if (c->has_thread)
+		pthread_join(c->evictor, NULL);
+	tally_finish(&c->tally);
+	cleanup_close(&c->chunks);
+	cleanup_close(&c->tmp);
+	cleanup_close(&c->evict_fd);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+bool chunk_cache_writable(struct chunk_cache *c)
+{
+	return atomic_load(&c->writable);
+}
+
+/* --- reading ----------------------------------------------------------------------- */
+
+bool chunk_cache_has(struct chunk_cache *c, const struct digest *d)
+{
+	char name[CHUNK_NAME_SIZE];
+	chunk_name(d, name);
+	return faccessat(c->chunks, name, F_OK, 0) == 0;
+}
+
+static bool is_right(int fd, const struct digest *d, size_t len, void *buf)
+{
+	struct digest got;
+	return pread_exactly(fd, buf, len, 0) == 0 && digest_of(buf, len, &got) == 0 &&
+	       digest_equal(&got, d);
+}
+
+static void record_use(int fd, const struct stat *st)
+{
+	if (clock_realtime_s() - st->st_mtim.tv_sec > USE_SECONDS)
+		futimens(fd, NULL);
+}
+
+int chunk_cache_get(struct chunk_cache *c, const struct digest *d, size_t len, void *buf)
+{
+	char name[CHUNK_NAME_SIZE];
+	struct stat st;
+	chunk_name(d, name);
+	CLEANUP(cleanup_close) int fd = openat(c->chunks, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -ENOENT;
+	if ((uint64_t)st.st_size == len && is_right(fd, d, len, buf)) {
+		record_use(fd, &st);
+		return 0;
+	}
+	if (unlinkat(c->chunks, name, 0) == 0)
+		tally_change(&c->tally, -st.st_size);
+	return -EBADMSG;
+}
+
+/* --- evicting ---------------------------------------------------------------------- */
+
+/* One evictor in this process, and by DIR/lock one among all. */
+static void start_eviction(struct chunk_cache *c)
+{
+	LOCK_SCOPE(&c->lock);
+	if (c->evicting || !tally_try_lock(c->evict_fd))
+		return;
+	if (c->has_thread)
+		pthread_join(c->evictor, NULL); /* it has ended */
+	c->evicting = pthread_create(&c->evictor, NULL, evict, c) == 0;
+	c->has_thread = c->evicting;
+	if (!c->evicting)
+		tally_unlock(c->evict_fd);
+}
+
+/* Is there room for len more bytes? While others evict, an eighth above the limit. */
+static bool has_room(struct chunk_cache *c, size_t len)
+{
+	return !c->max ||
+	       (len <= c->max && tally_total(&c->tally) <= c->max + c->max / 8);
+}
+
+static void evict_if_due(struct chunk_cache *c)
+{
+	if (c->max && (tally_total(&c->tally) > c->max ||
+			      tally_wants_scan(&c->tally, c->max, clock_realtime_s())))
+		start_eviction(c);
+}
+
+/* --- writing ----------------------------------------------------------------------- */
+
+static int write_temp(
+	struct chunk_cache *c, const char *name, const void *data, size_t len)
+{
+	CLEANUP(cleanup_close)
+	int fd = openat(c->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	int r = write_fully(fd, data, len);
+	if (r == 0 && close(steal_fd(&fd)) < 0)
+		r = -errno;
+	return r;
+}
+
+/* The directory of the chunk's first two digits is made when it is missed. */
+static int move_into_place(struct chunk_cache *c, const char *temp, const char *name)
+{
+	char dir[3] = {name[0], name[1]};
+	if (renameat(c->tmp, temp, c->chunks, name) == 0)
+		return 0;
+	if (errno != ENOENT || (mkdirat(c->chunks, dir, 0700) < 0 && errno != EEXIST))
+		return -errno;
+	return renameat(c->tmp, temp, c->chunks, name) < 0 ? -errno : 0;
+}
+
+static int write_chunk(
+	struct chunk_cache *c, const struct digest *d, const void *data, size_t len)
+{
+	char temp[TEMP_NAME_SIZE], name[CHUNK_NAME_SIZE];
+	chunk_name(d, name);
+	snprintf(temp, sizeof(temp), "%016" PRIx64 "-%" PRIx64, c->session,
+		(uint64_t)atomic_fetch_add(&c->next_temp, 1));
+	int r = write_temp(c, temp, data, len);
+	if (r == 0)
+		r = move_into_place(c, temp, name);
+	if (r < 0)
+		unlinkat(c->tmp, temp, 0);
+	return r;
+}
+
+void chunk_cache_put(
+	struct chunk_cache *c, const struct digest *d, const void *data, size_t len)
+{
+	if (!chunk_cache_writable(c) || chunk_cache_has(c, d))
+		return;
+	if (has_room(c, len)) {
+		int r = write_chunk(c, d, data, len);
+		if (r < 0) {
+			stop_writing(c, r);
+			return;
+		}
+		tally_change(&c->tally, (int64_t)len);
+	}
+	evict_if_due(c);
+}

@@ -1,0 +1,30 @@
+/*
+ * One pass over a cache directory: what does it hold, and what of that must go.
+ *
+ * Use is recorded by the minute (chunk_cache.h), so a histogram by minutes of age knows
+ * as much about the order of use as a sorted list of all files would, in constant memory
+ * (512 KiB) whatever the cache holds. The first pass over the names fills it; when the
+ * sum passes the limit, the second removes the oldest minutes until 90 % of the limit is
+ * left, of the last of those minutes in no particular order.
+ */
+#ifndef LARDER_FETCH_CHUNK_EVICT_H
+#define LARDER_FETCH_CHUNK_EVICT_H
+
+#include <stdint.h>
+
+struct evict_result {
+	uint64_t bytes;   /* left, of chunks */
+	uint64_t chunks;  /* left */
+	uint64_t removed; /* chunks */
+};
+
+/* chunks is a directory's descriptor (borrowed); limit in bytes, 0: remove nothing;
+ * now_s: seconds since the epoch. 0; -ENOMEM; -errno of reading directories, or of
+ * unlink(2) when that made it miss its target. */
+int chunk_evict(int chunks, uint64_t limit, int64_t now_s, struct evict_result *ret);
+
+/* Removes temporary files older than an hour: writing one takes a moment, so their
+ * writers are dead; a living one would only lose its chunk. */
+void chunk_evict_temporary(int tmp, int64_t now_s);
+
+#endif

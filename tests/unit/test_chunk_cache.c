@@ -1,0 +1,601 @@
+#include "tests/unit/scratch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include "fetch/base/bytes.h"
+#include "fetch/base/call.h"
+#include "fetch/chunk_cache.h"
+#include "fetch/chunk_evict.h"
+#include "fetch/chunk_tally.h"
+
+#define CHUNK 10000 /* bytes */
+
+/* Chunk number n: its content and its digest are made from n. */
+static void make_chunk(unsigned n, unsigned char data[static CHUNK], struct digest *ret)
+{
+	for (unsigned i = 0; i < CHUNK; i++)
+		data[i] = (unsigned char)(n * 31 + i * (n + 7) / 3);
+	memcpy(data, &n, sizeof(n));
+	digest_of(data, CHUNK, ret);
+}
+
+static const char *chunk_path(const struct scratch *dir, unsigned n)
+{
+	unsigned char data[CHUNK];
+	struct digest d;
+	char hex[DIGEST_HEX_SIZE], name[128];
+	make_chunk(n, data, &d);
+	digest_hex(&d, hex);
+	snprintf(name, sizeof(name), "chunks/%.2s/%s", hex, hex);
+	return scratch_path(dir, name);
+}
+
+static struct chunk_cache *open_cache(const struct scratch *dir, uint64_t max)
+{
+	struct chunk_cache *c = NULL;
+	struct error e = {0};
+	if (chunk_cache_open(dir->path, max, &c, &e) < 0)
+		fail_msg("%s", e.text);
+	return c;
+}
+
+static void put(struct chunk_cache *c, unsigned n)
+{
+	unsigned char data[CHUNK];
+	struct digest d;
+	make_chunk(n, data, &d);
+	chunk_cache_put(c, &d, data, CHUNK);
+}
+
+static int get(struct chunk_cache *c, unsigned n)
+{
+	unsigned char data[CHUNK], got[CHUNK];
+	struct digest d;
+	make_chunk(n, data, &d);
+	int r = chunk_cache_get(c, &d, CHUNK, got);
+	if (r == 0)
+		assert_memory_equal(data, got, CHUNK);
+	return r;
+}
+
+static bool has(struct chunk_cache *c, unsigned n)
+{
+	unsigned char data[CHUNK];
+	struct digest d;
+	make_chunk(n, data, &d);
+	return chunk_cache_has(c, &d);
+}
+
+static void set_age(const char *path, int64_t seconds)
+{
+	struct timespec t = {.tv_sec = clock_realtime_s() - seconds};
+	struct timespec times[2] = {t, t};
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static int64_t age_of(const char *path)
+{
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	return clock_realtime_s() - st.st_mtim.tv_sec;
+}
+
+static uint64_t bytes_found_;
+
+static int add_size(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	if (type == FTW_F)
+		bytes_found_ += (uint64_t)st->st_size;
+	return 0;
+}
+
+static uint64_t bytes_in(const struct scratch *dir, const char *name)
+{
+	bytes_found_ = 0;
+	nftw(scratch_path(dir, name), add_size, 16, FTW_PHYS);
+	return bytes_found_;
+}
+
+/* --- reading and writing --- */
+
+static void what_was_put_is_got_by_all(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *a = open_cache(&dir, 0);
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *b = open_cache(&dir, 0);
+	assert_int_equal(get(a, 1), -ENOENT);
+	assert_false(has(a, 1));
+	put(a, 1);
+	assert_int_equal(get(a, 1), 0);
+	assert_int_equal(get(b, 1), 0);
+	assert_true(has(b, 1));
+	assert_int_equal(scratch_count(&dir, "tmp"), 0);
+	put(b, 1);
+	assert_int_equal(scratch_count(&dir, "chunks"), 1);
+	assert_int_equal(access(scratch_path(&dir, "CACHEDIR.TAG"), F_OK), 0);
+}
+
+static void a_damaged_chunk_is_found_and_removed(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	put(c, 1);
+	int fd = open(chunk_path(&dir, 1), O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite_fully(fd, "\xff", 1, CHUNK / 2), 0);
+	close(fd);
+	assert_int_equal(get(c, 1), -EBADMSG);
+	assert_int_equal(get(c, 1), -ENOENT);
+
+	put(c, 1);
+	assert_int_equal(truncate(chunk_path(&dir, 1), CHUNK - 1), 0);
+	assert_int_equal(get(c, 1), -EBADMSG);
+	put(c, 1);
+	assert_int_equal(truncate(chunk_path(&dir, 1), CHUNK + 1), 0);
+	assert_int_equal(get(c, 1), -EBADMSG);
+	put(c, 1);
+	assert_int_equal(get(c, 1), 0);
+}
+
+static void only_its_owner_may_use_it(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct chunk_cache *c = NULL;
+	struct error e = {0};
+	assert_int_equal(chmod(dir.path, 0770), 0);
+	assert_int_equal(chunk_cache_open(dir.path, 0, &c, &e), -EPERM);
+	assert_non_null(strstr(e.text, dir.path));
+	assert_int_equal(chmod(dir.path, 0702), 0);
+	assert_int_equal(chunk_cache_open(dir.path, 0, &c, &e), -EPERM);
+
+	struct stat st;
+	assert_int_equal(chmod(dir.path, 0755), 0);
+	c = open_cache(&dir, 0);
+	chunk_cache_free(c);
+	assert_int_equal(stat(dir.path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+
+	if (geteuid() != 0) {
+		print_message("not root: somebody else's folder is not tried\n");
+		return;
+	}
+	assert_int_equal(chown(dir.path, 12345, 0), 0);
+	assert_int_equal(chunk_cache_open(dir.path, 0, &c, &e), -EPERM);
+	assert_non_null(strstr(e.text, "12345"));
+}
+
+static void a_file_in_its_place_is_an_error(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct chunk_cache *c = NULL;
+	scratch_write(&dir, "file", "x");
+	assert_int_equal(
+		chunk_cache_open(scratch_path(&dir, "file"), 0, &c, NULL), -ENOTDIR);
+	assert_int_equal(chunk_cache_open(scratch_path(&dir, "file/below"), 0, &c, NULL),
+		-ENOTDIR);
+}
+
+static void a_use_is_recorded_by_the_minute(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	put(c, 1);
+	set_age(chunk_path(&dir, 1), 30);
+	assert_int_equal(get(c, 1), 0);
+	assert_true(age_of(chunk_path(&dir, 1)) >= 30);
+	set_age(chunk_path(&dir, 1), 3600);
+	assert_int_equal(get(c, 1), 0);
+	assert_true(age_of(chunk_path(&dir, 1)) < 600);
+}
+
+/* --- evicting --- */
+
+static int chunks_of(const struct scratch *dir)
+{
+	int fd = open(scratch_path(dir, "chunks"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void the_least_recently_used_go(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	for (unsigned n = 0; n < 20; n++) {
+		put(c, n);
+		set_age(chunk_path(&dir, n), 100000 - n * 120);
+	}
+	set_age(chunk_path(&dir, 0), 10); /* was used again */
+	set_age(chunk_path(&dir, 1), INT64_C(86400) * 365 * 20);
+	CLEANUP(cleanup_close) int chunks = chunks_of(&dir);
+	struct evict_result left;
+	assert_int_equal(chunk_evict(chunks, 10 * CHUNK, clock_realtime_s(), &left), 0);
+	assert_int_equal(left.removed, 11);
+	assert_int_equal(left.chunks, 9);
+	assert_int_equal(left.bytes, 9 * CHUNK);
+	for (unsigned n = 0; n < 20; n++)
+		assert_int_equal(has(c, n), n == 0 || n >= 12);
+	assert_int_equal(chunk_evict(chunks, 10 * CHUNK, clock_realtime_s(), &left), 0);
+	assert_int_equal(left.removed, 0);
+}
+
+static void of_one_age_no_more_go_than_must(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	for (unsigned n = 0; n < 20; n++)
+		put(c, n);
+	CLEANUP(cleanup_close) int chunks = chunks_of(&dir);
+	struct evict_result left;
+	assert_int_equal(chunk_evict(chunks, 0, clock_realtime_s(), &left), 0);
+	assert_int_equal(left.chunks, 20);
+	assert_int_equal(chunk_evict(chunks, 10 * CHUNK, clock_realtime_s(), &left), 0);
+	assert_int_equal(left.chunks, 9);
+}
+
+static void foreign_files_are_left_alone(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	put(c, 1);
+	scratch_write(&dir, "chunks/00/README", "not a chunk");
+	CLEANUP(cleanup_close) int chunks = chunks_of(&dir);
+	struct evict_result left;
+	assert_int_equal(chunk_evict(chunks, 1, clock_realtime_s() + 9999, &left), 0);
+	assert_int_equal(left.bytes, 0);
+	assert_false(has(c, 1));
+	assert_int_equal(access(scratch_path(&dir, "chunks/00/README"), F_OK), 0);
+}
+
+static void it_stays_within_its_bound(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	const uint64_t max = 50 * CHUNK;
+	struct chunk_cache *c = open_cache(&dir, max);
+	for (unsigned n = 0; n < 500; n++) {
+		put(c, n);
+		if (n % 50 == 0)
+			assert_true(bytes_in(&dir, "chunks") <= max + max / 8 + CHUNK);
+	}
+	assert_true(chunk_cache_writable(c));
+	chunk_cache_free(c);
+	c = open_cache(&dir, max);
+	put(c, 1000); /* evicts, if the last eviction overlooked the last put */
+	chunk_cache_free(c);
+	assert_true(bytes_in(&dir, "chunks") <= max);
+	assert_true(bytes_in(&dir, "chunks") > max / 2);
+	assert_int_equal(scratch_count(&dir, "tmp"), 0);
+}
+
+static void a_chunk_larger_than_the_cache_is_not_kept(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, CHUNK - 1);
+	put(c, 1);
+	assert_false(has(c, 1));
+	assert_true(chunk_cache_writable(c));
+}
+
+/* What the file says, or UINT64_MAX. */
+static uint64_t recorded(const struct scratch *dir)
+{
+	uint8_t raw[32];
+	CLEANUP(cleanup_close)
+	int fd = open(scratch_path(dir, "size"), O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || pread_exactly(fd, raw, sizeof(raw), 0) < 0)
+		return UINT64_MAX;
+	return load_le64(raw + 8);
+}
+
+static void a_lost_sum_is_counted_again(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct chunk_cache *c = open_cache(&dir, 1000 * CHUNK);
+	for (unsigned n = 0; n < 20; n++)
+		put(c, n);
+	chunk_cache_free(c);
+	assert_int_equal(unlink(scratch_path(&dir, "size")), 0);
+	c = open_cache(&dir, 1000 * CHUNK);
+	put(c, 20);
+	chunk_cache_free(c);
+	/* Chunk 20 may have been counted by the scan and again for itself. */
+	assert_in_range(recorded(&dir), 21 * CHUNK, 22 * CHUNK);
+}
+
+static void a_wrong_sum_is_corrected(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct chunk_cache *c = open_cache(&dir, 100 * CHUNK);
+	put(c, 1);
+	chunk_cache_free(c);
+	uint8_t raw[32] = "LARDERSZ";
+	store_le64(raw + 8, 100000 * CHUNK);
+	store_le64(raw + 24, (uint64_t)clock_realtime_s());
+	CLEANUP(cleanup_close) int fd = open(scratch_path(&dir, "size"), O_WRONLY);
+	assert_int_equal(pwrite_fully(fd, raw, sizeof(raw), 0), 0);
+	c = open_cache(&dir, 100 * CHUNK);
+	put(c, 2); /* is dropped, and starts a scan */
+	chunk_cache_free(c);
+	assert_int_equal(recorded(&dir), CHUNK);
+}
+
+/* --- the tally --- */
+
+#define NOW 1000000 /* seconds since the epoch */
+
+static int size_file(const struct scratch *dir)
+{
+	int fd = open(scratch_path(dir, "size"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void processes_count_together(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct tally a, b;
+	tally_init(&a, size_file(&dir));
+	assert_true(tally_wants_scan(&a, 1000, NOW));
+	tally_set(&a, tally_begin_scan(&a), 100, NOW);
+	assert_false(tally_wants_scan(&a, 1000, NOW + 86400));
+	assert_true(tally_wants_scan(&a, 1000, NOW + 86401));
+	tally_init(&b, size_file(&dir));
+	tally_change(&b, 50);
+	tally_change(&a, -20);
+	assert_int_equal(tally_total(&a), 130);
+	tally_change(&b, 0);
+	assert_int_equal(tally_total(&b), 130);
+	tally_change(&b, 600);
+	assert_true(tally_wants_scan(&b, 1000, NOW));
+	tally_set(&b, 730, 500, NOW);
+	assert_false(tally_wants_scan(&b, 1000, NOW));
+	assert_int_equal(tally_total(&b), 500);
+	tally_change(&a, -9999);
+	assert_int_equal(tally_total(&a), 0);
+	tally_finish(&a);
+	tally_finish(&b);
+}
+
+static void nobody_waits_for_a_suspended_process(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_close) int other = size_file(&dir);
+	struct tally t;
+	tally_init(&t, size_file(&dir));
+	tally_set(&t, tally_begin_scan(&t), 100, NOW);
+	assert_int_equal(flock(other, LOCK_EX), 0);
+	tally_change(&t, 10);
+	tally_change(&t, 10);
+	assert_int_equal(tally_total(&t), 120);
+	assert_int_equal(recorded(&dir), 100);
+	assert_int_equal(flock(other, LOCK_UN), 0);
+	tally_change(&t, 5);
+	assert_int_equal(recorded(&dir), 125);
+	assert_int_equal(flock(other, LOCK_EX), 0);
+	tally_change(&t, 5);
+	assert_int_equal(flock(other, LOCK_UN), 0);
+	tally_finish(&t);
+	assert_int_equal(recorded(&dir), 130);
+}
+
+static void what_is_added_during_a_scan_counts(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct tally a, b;
+	tally_init(&a, size_file(&dir));
+	tally_set(&a, tally_begin_scan(&a), 100, NOW);
+	tally_init(&b, size_file(&dir));
+	tally_change(&b, -40);
+	uint64_t before = tally_begin_scan(&a);
+	assert_int_equal(before, 60);
+	tally_change(&b, 30);
+	tally_set(&a, before, 55, NOW);
+	assert_int_equal(tally_total(&a), 85);
+	tally_finish(&a);
+	tally_finish(&b);
+}
+
+/* --- disks and deaths --- */
+
+static void old_temporary_files_are_swept(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	chunk_cache_free(open_cache(&dir, 0));
+	scratch_write(&dir, "tmp/old", "x");
+	scratch_write(&dir, "tmp/young", "x");
+	set_age(scratch_path(&dir, "tmp/old"), 7200);
+	chunk_cache_free(open_cache(&dir, 0));
+	assert_int_equal(access(scratch_path(&dir, "tmp/old"), F_OK), -1);
+	assert_int_equal(access(scratch_path(&dir, "tmp/young"), F_OK), 0);
+}
+
+/* In a child with a mount table of its own, so that nothing stays mounted. */
+static int on_small_disk(const char *path)
+{
+	if (unshare(CLONE_NEWNS) < 0 ||
+		mount("", "/", "", MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("tmpfs", path, "tmpfs", 0, "size=256k,mode=0700") < 0)
+		return 77;
+	struct scratch dir;
+	snprintf(dir.path, sizeof(dir.path), "%s", path);
+	struct chunk_cache *c = NULL;
+	if (chunk_cache_open(path, 0, &c, NULL) < 0)
+		return 1;
+	unsigned n = 0;
+	while (n < 1000 && chunk_cache_writable(c))
+		put(c, n++);
+	if (n == 1000 || n < 5 || has(c, n - 1) || scratch_count(&dir, "tmp"))
+		return 2;
+	for (unsigned i = 0; i + 1 < n; i++)
+		if (get(c, i) < 0)
+			return 3;
+	chunk_cache_free(c);
+
+	if (mount("", path, "", MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		return 4;
+	if (chunk_cache_open(path, CHUNK, &c, NULL) < 0 || chunk_cache_writable(c))
+		return 5;
+	put(c, 0);
+	if (get(c, 1) < 0 || get(c, n + 1) != -ENOENT)
+		return 6;
+	chunk_cache_free(c);
+	char below[PATH_MAX];
+	snprintf(below, sizeof(below), "%s/new", path);
+	return chunk_cache_open(below, 0, &c, NULL) == -EROFS ? 0 : 7;
+}
+
+static void a_full_or_read_only_disk_is_only_read(void **state)
+{
+	if (geteuid() != 0) {
+		print_message("not root: no small disk can be mounted\n");
+		skip();
+	}
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(on_small_disk(dir.path));
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77) {
+		print_message("mounting is not allowed here: no small disk\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+struct worker {
+	struct chunk_cache *cache;
+	unsigned seed;
+	unsigned wrong;
+};
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	for (unsigned i = 0; i < 300; i++) {
+		unsigned n = (w->seed + i * 7) % 100;
+		if (get(w->cache, n) == -EBADMSG)
+			w->wrong++;
+		put(w->cache, n);
+	}
+	return NULL;
+}
+
+static void threads_share_it(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache)
+	struct chunk_cache *c = open_cache(&dir, 40 * CHUNK);
+	struct worker workers[8];
+	pthread_t threads[8];
+	for (unsigned i = 0; i < 8; i++) {
+		workers[i] = (struct worker){c, i * 13, 0};
+		assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(workers[i].wrong, 0);
+	}
+	assert_true(chunk_cache_writable(c));
+}
+
+/* Puts and gets for ever, telling of each by a byte. */
+static int labour(const char *path, int out, unsigned seed)
+{
+	struct chunk_cache *c = NULL;
+	if (chunk_cache_open(path, 30 * CHUNK, &c, NULL) < 0)
+		return 1;
+	for (unsigned i = 0;; i++) {
+		unsigned n = (seed + i) % 120;
+		if (get(c, n) == -EBADMSG)
+			return 2;
+		put(c, n);
+		if (write(out, "", 1) != 1)
+			return 3;
+	}
+}
+
+static pid_t hire(const char *path, const int out[2], unsigned seed)
+{
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(out[0]);
+		_exit(labour(path, out[1], seed));
+	}
+	return pid;
+}
+
+static void await_bytes(int fd, unsigned n)
+{
+	char byte;
+	while (n--)
+		assert_int_equal(read(fd, &byte, 1), 1);
+}
+
+static void killed_processes_do_no_harm(void **state)
+{
+	enum { HANDS = 4, KILLS = 40 };
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	pid_t pids[HANDS];
+	int out[2], status;
+	assert_int_equal(pipe(out), 0);
+	for (unsigned i = 0; i < HANDS; i++)
+		pids[i] = hire(dir.path, out, i * 31);
+	for (unsigned i = 0; i < KILLS; i++) {
+		await_bytes(out[0], 20 + i * 7 % 50);
+		pid_t *victim = &pids[i % HANDS];
+		assert_int_equal(kill(*victim, SIGKILL), 0);
+		assert_int_equal(waitpid(*victim, &status, 0), *victim);
+		assert_true(WIFSIGNALED(status));
+		*victim = hire(dir.path, out, i * 17);
+	}
+	for (unsigned i = 0; i < HANDS; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], &status, 0);
+		assert_true(WIFSIGNALED(status)); /* 2 would mean: a damaged chunk */
+	}
+	close(out[0]);
+	close(out[1]);
+	CLEANUP(cleanup_chunk_cache)
+	struct chunk_cache *c = open_cache(&dir, 30 * CHUNK);
+	for (unsigned n = 0; n < 120; n++)
+		assert_int_not_equal(get(c, n), -EBADMSG);
+	/* An eighth above the limit, and what each was at when it was killed or when
+	 * others' sums were a moment old. */
+	assert_true(bytes_in(&dir, "chunks") <= (30 + 30 / 8 + 3 * HANDS) * CHUNK);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_put_is_got_by_all),
+		cmocka_unit_test(a_damaged_chunk_is_found_and_removed),
+		cmocka_unit_test(only_its_owner_may_use_it),
+		cmocka_unit_test(a_file_in_its_place_is_an_error),
+		cmocka_unit_test(a_use_is_recorded_by_the_minute),
+		cmocka_unit_test(the_least_recently_used_go),
+		cmocka_unit_test(of_one_age_no_more_go_than_must),
+		cmocka_unit_test(foreign_files_are_left_alone),
+		cmocka_unit_test(it_stays_within_its_bound),
+		cmocka_unit_test(a_chunk_larger_than_the_cache_is_not_kept),
+		cmocka_unit_test(a_lost_sum_is_counted_again),
+		cmocka_unit_test(a_wrong_sum_is_corrected),
+		cmocka_unit_test(processes_count_together),
+		cmocka_unit_test(nobody_waits_for_a_suspended_process),
+		cmocka_unit_test(what_is_added_during_a_scan_counts),
+		cmocka_unit_test(old_temporary_files_are_swept),
+		cmocka_unit_test(a_full_or_read_only_disk_is_only_read),
+		cmocka_unit_test(threads_share_it),
+		cmocka_unit_test(killed_processes_do_no_harm),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

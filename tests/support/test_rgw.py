@@ -4,7 +4,7 @@ import io
 import socket
 import unittest
 
-from larder_testlib import janitor, rgw as module
+from larder_testlib import janitor, server as module
 from larder_testlib.rgw import Rgw, parse_access_log
 from larder_testlib.s3 import S3Error
 
@@ -111,7 +111,7 @@ class Lifecycle(unittest.TestCase):
     def test_two_at_once_and_nothing_left(self):
         with Rgw() as one, Rgw() as two:
             self.assertNotEqual(one.port, two.port)
-            pids = [child.pid for rgw in (one, two) for child in rgw._children.values()]
+            pids = [child.pid for rgw in (one, two) for child in rgw.children.values()]
             self.assertEqual(len(pids), 6)
         self.assertEqual([pid for pid in pids if janitor.start_time(pid)], [])
         self.assertFalse(one.dir.exists() or two.dir.exists())

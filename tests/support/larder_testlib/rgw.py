@@ -15,18 +15,11 @@ import re
 import secrets
 import signal
 import subprocess
-import sys
 import uuid
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
 
-from .ports import PortBlock
-from .process import TempDir, spawn, tail, wait_until
+from .process import spawn, wait_until
 from .s3 import S3, Credentials
-
-PORTS = 20
-ATTEMPTS = 5
-START_WITHIN = 60.0
+from .server import START_WITHIN, Access, Server
 
 _CONF = """\
 [global]
@@ -125,99 +118,46 @@ sys.exit(f"osd new: {status} {message}" if status else 0)
 """
 
 
-@dataclass(frozen=True)
-class Access:
-    """A line of a server's access log. path is decoded and has no query."""
-    method: str
-    target: str
-    status: int
-    range: str | None
-    size: int
-    agent: str | None
-
-    @property
-    def path(self):
-        return unquote(urlsplit(self.target).path)
-
-    @property
-    def query(self):
-        return urlsplit(self.target).query
-
-
-class StartError(Exception):
-    """A daemon did not come up; the message holds the ends of its logs."""
-
-
-class Rgw:
+class Rgw(Server):
     """A running gateway; a context manager, or start() and stop() it.
 
     memory_gib: the most that objects may take; threads: requests served at a time.
     """
 
+    NAME = "rgw"
+    PORTS = 20
+
     def __init__(self, memory_gib=8, threads=64):
+        super().__init__()
         self.memory_gib, self.threads = memory_gib, threads
         self.region = "us-east-1"
         self.credentials = Credentials("LARDERTEST" + secrets.token_hex(5).upper(),
                                        secrets.token_hex(20))
-        self._children, self._frozen = {}, False
-        self._ports = self._tempdir = None
+        self._frozen = False
         self._names = itertools.count(1)
 
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    # -- starting and stopping
-
-    def start(self):
-        """Starts the three daemons; another block of ports is taken if one was lost."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                self._start_once()
-                return
-            except BaseException as error:
-                lost = isinstance(error, StartError) and "ddress already in use" in str(error)
-                self.stop()
-                if not lost or attempt == ATTEMPTS:
-                    raise
-
-    def _start_once(self):
-        self._ports = PortBlock(PORTS)
-        self._tempdir = TempDir("larder-rgw-")
-        self.dir = self._tempdir.path
-        self.port = self._ports.base
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+    def _launch(self):
         self._fsid = str(uuid.uuid4())
         self._write_configuration()
         try:
             self._start_mon_and_osd()
             self._make_user("test", self.credentials)
             self._start_gateway()
-        except (RuntimeError, subprocess.SubprocessError) as error:
-            raise StartError(f"{error}\n{self._logs()}") from error
+        except subprocess.SubprocessError as error:
+            raise RuntimeError(str(error)) from error
 
     def stop(self):
         """Ends the daemons; all their state is in memory, so they are killed."""
-        for child in self._children.values():
-            child.kill()
-        self._children, self._frozen = {}, False
-        if self._tempdir is not None:
-            self._tempdir.remove()
-            self._tempdir = None
-        if self._ports is not None:
-            self._ports.close()
-            self._ports = None
+        super().stop()
+        self._frozen = False
 
     def _write_configuration(self):
-        for name in ("mon", "osd", "rgw", "log", "run"):
+        for name in ("mon", "osd", "rgw", "run"):
             (self.dir / name).mkdir()
         (self.dir / "keyring").touch()
         text = _CONF.format(dir=self.dir, fsid=self._fsid, port=self.port,
                             mon_port=self.port + 1, osd_min=self.port + 2,
-                            osd_max=self.port + PORTS - 1, threads=self.threads,
+                            osd_max=self.port + self.PORTS - 1, threads=self.threads,
                             memory=self.memory_gib << 30)
         (self.dir / "ceph.conf").write_text(text)
 
@@ -230,7 +170,7 @@ class Rgw:
         osd = str(uuid.uuid4())
         made = self._begin("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd,
                            "--no-mon-config")
-        self._run(sys.executable, "-c", _NEW_OSD, self.dir / "ceph.conf", osd, conf=False)
+        self._run("/usr/bin/python3", "-c", _NEW_OSD, self.dir / "ceph.conf", osd, conf=False)
         self._finish(made, "ceph-osd --mkfs")
         self._daemon("ceph-osd", "-i", "0", "-f")
 
@@ -261,7 +201,7 @@ class Rgw:
         command = [str(word) for word in argv]
         if conf:
             command[1:1] = ["-c", str(self.dir / "ceph.conf")]
-        return spawn(command, log=self.dir / "log" / "commands.out", cwd=self.dir)
+        return spawn(command, log=self.logs / "commands.out", cwd=self.dir)
 
     def _finish(self, child, what):
         try:
@@ -274,16 +214,8 @@ class Rgw:
     def _run(self, *argv, conf=True):
         self._finish(self._begin(*argv, conf=conf), " ".join(map(str, argv[:3])))
 
-    def _daemon(self, *argv):
-        command = [argv[0], "-c", str(self.dir / "ceph.conf"), *argv[1:]]
-        child = spawn(command, log=self.dir / "log" / f"{argv[0]}.out", cwd=self.dir)
-        self._children[argv[0]] = child
-        return child
-
-    def _logs(self):
-        names = sorted((self.dir / "log").iterdir())
-        return "\n".join(f"--- {path.name}\n{tail(path, 12)}" for path in names
-                         if path.stat().st_size)
+    def _daemon(self, name, *arguments):
+        return self.daemon(name, "-c", self.dir / "ceph.conf", *arguments)
 
     # -- using it
 
@@ -335,11 +267,11 @@ class Rgw:
 
     def freeze(self):
         """Stops the osd in its tracks: requests are accepted and never answered."""
-        self._children["ceph-osd"].freeze()
+        self.children["ceph-osd"].freeze()
         self._frozen = True
 
     def thaw(self):
-        self._children["ceph-osd"].thaw()
+        self.children["ceph-osd"].thaw()
         self._frozen = False
 
     def stop_gateway(self):
@@ -348,11 +280,11 @@ class Rgw:
         It is asked to, not killed: the osd would hold a dead one's watches for 30 s, and
         the next one's first change to a bucket would wait for them.
         """
-        self._children.pop("radosgw").stop(signal.SIGTERM)
+        self.children.pop("radosgw").stop(signal.SIGTERM)
 
     def restart_gateway(self):
         """Starts radosgw again, on the same port."""
-        if "radosgw" in self._children:
+        if "radosgw" in self.children:
             self.stop_gateway()
         self._start_gateway()
 
@@ -364,7 +296,7 @@ class Rgw:
         A client can hold its answer before the gateway has logged it, so this waits until
         all that were begun are logged; while the osd is frozen it does not wait.
         """
-        path = self.dir / "log" / "client.rgw.log"
+        path = self.logs / "client.rgw.log"
         if self._frozen:
             return parse_access_log(path.read_text(errors="replace"))[0]
         marker = f"/?marker={secrets.token_hex(8)}"

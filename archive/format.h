@@ -29,7 +29,6 @@
 
 /* What a reader accepts; anything beyond is -EBADMSG. */
 #define FRAME_SIZE_LIMIT  (8u << 20)        /* decompressed bytes of one frame */
-#define FRAME_STORED_LIMIT (9u << 20)       /* bytes of one frame in the object */
 #define FRAME_COUNT_LIMIT (UINT32_C(1) << 27)
 #define ENTRY_COUNT_LIMIT (UINT32_C(1) << 28)
 #define NAME_LIMIT        255               /* bytes of one name */
@@ -39,6 +38,12 @@
 #define INDEX_RAW_FLOOR   (UINT64_C(1) << 20)
 #define INDEX_RAW_RATIO   256 /* raw index <= max(floor, ratio x stored) */
 #define INDEX_RAW_LIMIT   (UINT64_C(32) << 30)
+
+/* A frame of `raw` bytes may take so many in the object: more than any encoder needs. */
+static inline uint64_t frame_stored_limit(uint32_t raw)
+{
+	return (uint64_t)raw + raw / 64 + 1024;
+}
 
 #define INDEX_MAGIC       "LARDERIX" /* first 8 bytes of the raw index */
 #define INDEX_HEADER_SIZE 48

@@ -174,7 +174,7 @@ static int check_frame(uint32_t frame, uint32_t stored, uint32_t raw, struct err
 		return error_set(e, -EBADMSG,
 			"frame %" PRIu32 " would decompress to %" PRIu32 " bytes", frame,
 			raw);
-	if (!stored || stored > FRAME_STORED_LIMIT)
+	if (!stored || stored > frame_stored_limit(raw))
 		return error_set(e, -EBADMSG,
 			"frame %" PRIu32 " has an impossible size of %" PRIu32 " bytes",
 			frame, stored);

@@ -1,19 +1,19 @@
 /*
  * A reader: decoded frames of one archive, each decoded once however many ask.
  *
- * Each frame is in one state:
+ * To its users a frame is in one of three states (docs/threads.md has the whole picture):
  *
  *     ABSENT --first asker--> LOADING --ok--> READY --evicted, unreferenced--> ABSENT
  *                                \--failed--> ABSENT
  *
- * The first asker (the owner) reads and decodes with its own call's patience; others wait
- * with theirs. When the owner gives up (its deadline, its ^C), one of the waiters becomes
- * the owner; when the read failed for the store's sake, all waiters get that error.
- * Neighbouring absent frames that one call needs are read as one range.
+ * The first asker (the owner) reads with its own call's patience; others wait with theirs.
+ * When the owner gives up (its deadline, its ^C), one of the waiters becomes the owner;
+ * when the read failed for the store's sake, all waiters get that error. Neighbouring
+ * absent frames that one call needs are read as one range. Frames that a prefetch has
+ * under way are waited for, not read twice; a prefetch that fails is a demand's to repeat.
  *
- * READY frames without references are kept, least recently used first out, up to the
- * budget in bytes. One mutex guards states, references and the list; it is a leaf, held
- * over neither reads nor decoding.
+ * READY frames without references are kept, least recently used first out. All buffers
+ * together keep to the budget, but for what is in use at the moment.
  */
 #ifndef LARDER_ARCHIVE_READER_H
 #define LARDER_ARCHIVE_READER_H
@@ -50,16 +50,36 @@ void reader_release(struct reader *r, struct span *spans, size_t count);
 int reader_read(struct reader *r, const struct call *call, uint32_t entry,
 	uint64_t offset, size_t len, void *buf, size_t *ret_read, struct error *e);
 
-/* Loads frames [first, first + count) that are absent, for later; returns when done. */
+/* Loads what is absent of frames [first, first + count), within the archive, for later;
+ * returns when done. With `decode` the frames become READY, so count x FRAME_SIZE_LIMIT
+ * should be well within the budget. Without, their stored bytes only pass the source,
+ * which may keep them on disk. */
 int reader_prefetch(struct reader *r, const struct call *call, uint32_t first,
-	uint32_t count, struct error *e);
+	uint32_t count, bool decode, struct error *e);
+
+/* What a prefetch policy wants to know. */
+enum frame_presence { FRAME_ABSENT, FRAME_LOADING, FRAME_READY };
+
+/* *ret_touched: a demand asked for it at some time. */
+enum frame_presence reader_presence(struct reader *r, uint32_t frame, bool *ret_touched);
+
+/* fn is called after each demand that was met, on its thread and without any lock held:
+ * frames [first, first + count) were read, and took waited_ns to come (0: were there).
+ * To be set while no call is under way; NULL for none. */
+typedef void reader_observer_fn(
+	void *arg, uint32_t first, uint32_t count, uint64_t waited_ns);
+void reader_observe(struct reader *r, reader_observer_fn *fn, void *arg);
+
+const struct archive *reader_archive(const struct reader *r); /* borrowed */
 
 struct reader_stats {
 	uint64_t decoded_frames;
 	uint64_t decoded_bytes;
-	uint64_t hits;  /* frames found READY */
-	uint64_t waits; /* frames found LOADING */
-	size_t held;    /* bytes decoded in memory now */
+	uint64_t hits;           /* frames found READY */
+	uint64_t waits;          /* frames found LOADING */
+	uint64_t touched_frames; /* different ones that were demanded */
+	uint64_t touched_bytes;  /* the same, as stored */
+	size_t held;             /* bytes of all buffers now: what the budget counts */
 };
 void reader_stats(struct reader *r, struct reader_stats *ret);
 

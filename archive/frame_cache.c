@@ -1,0 +1,266 @@
+#include "archive/frame_cache.h"
+
+#include <string.h>
+
+#include "archive/frame_cache_private.h"
+
+#define SPARE_MAX 8 /* buffers kept for the next taker */
+
+int frame_cache_new(const struct archive *a, struct range_source *source, size_t budget,
+	struct frame_cache **ret)
+{
+	CLEANUP(cleanup_frame_cache) struct frame_cache *c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	*c = (struct frame_cache){
+		.name = archive_name(a),
+		.ix = archive_index(a),
+		.source = source,
+		.budget = budget,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	decoders_init(&c->decoders);
+	size_t frames = index_frame_count(c->ix);
+	c->slots = calloc(frames + 1, sizeof(struct frame *));
+	c->touched = calloc(frames / 8 + 1, 1);
+	if (!c->slots || !c->touched)
+		return -ENOMEM;
+	*ret = steal_pointer(c);
+	return 0;
+}
+
+/* Under lock, as are all functions down to frame_cache_settle(). */
+struct frame *frame_new(struct frame_cache *c, uint32_t number)
+{
+	struct frame *f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->number = number;
+	f->state = LOADING;
+	f->refs = 1;
+	if (condition_init(&f->changed) < 0) {
+		free(f);
+		return NULL;
+	}
+	c->slots[number] = f;
+	return f;
+}
+
+void run_unref(struct frame_cache *c, struct run **run)
+{
+	struct run *r = steal_pointer(*run);
+	if (!r || --r->refs)
+		return;
+	buffers_give(&c->spare, r->stored);
+	free(r);
+}
+
+static void frame_free(struct frame_cache *c, struct frame *f)
+{
+	if (c->slots[f->number] == f)
+		c->slots[f->number] = NULL;
+	run_unref(c, &f->run);
+	buffers_give(&c->spare, f->decoded);
+	pthread_cond_destroy(&f->changed);
+	free(f->why);
+	free(f);
+}
+
+static void list_add(struct frame_cache *c, struct frame *f)
+{
+	f->older = c->newest;
+	f->newer = NULL;
+	if (c->newest)
+		c->newest->newer = f;
+	else
+		c->oldest = f;
+	c->newest = f;
+}
+
+static void list_remove(struct frame_cache *c, struct frame *f)
+{
+	if (f->older)
+		f->older->newer = f->newer;
+	else
+		c->oldest = f->newer;
+	if (f->newer)
+		f->newer->older = f->older;
+	else
+		c->newest = f->older;
+}
+
+void frame_unref(struct frame_cache *c, struct frame *f)
+{
+	if (--f->refs)
+		return;
+	if (f->state == READY)
+		list_add(c, f);
+	else
+		frame_free(c, f);
+}
+
+/* Ends an attempt: who comes later finds the slot empty. */
+void frame_conclude(struct frame_cache *c, struct frame *f, enum frame_state state,
+	int code, const struct error *why)
+{
+	f->state = state;
+	f->code = code;
+	if (state == FAILED && why && (f->why = malloc(sizeof(*why))))
+		*f->why = *why;
+	if (state != READY)
+		c->slots[f->number] = NULL;
+	pthread_cond_broadcast(&f->changed);
+}
+
+static bool evict(struct frame_cache *c)
+{
+	struct frame *f = c->oldest;
+	if (!f)
+		return false;
+	list_remove(c, f);
+	frame_free(c, f);
+	return true;
+}
+
+/* Brings one buffer out of use, spare ones first; false when all are in use. */
+static bool shed(struct frame_cache *c, struct buffer *ret)
+{
+	if (!c->spare.count && !evict(c))
+		return false;
+	if (!buffers_drop(&c->spare, ret))
+		return false;
+	c->mapped -= ret->size;
+	return true;
+}
+
+/* Without lock, because unmapping takes a while. */
+void frame_cache_settle(struct frame_cache *c)
+{
+	for (;;) {
+		struct buffer b = {0};
+		{
+			LOCK_SCOPE(&c->lock);
+			if (c->mapped > c->budget || c->spare.count > SPARE_MAX)
+				shed(c, &b);
+		}
+		if (!b.data)
+			return;
+		buffer_unmap(&b);
+	}
+}
+
+/* Under lock. True: *ret is a spare one, or size was added to what is mapped. False: room
+ * has to be made first; *ret_shed is to be unmapped. */
+static bool reserve(
+	struct frame_cache *c, size_t need, struct buffer *ret, struct buffer *ret_shed)
+{
+	size_t size = buffer_size_for(need);
+	if (buffers_take(&c->spare, need, ret))
+		return true;
+	if (c->mapped + size > c->budget) {
+		if (!c->spare.count && evict(c) && buffers_take(&c->spare, need, ret))
+			return true;
+		if (shed(c, ret_shed))
+			return false;
+	}
+	c->mapped += size;
+	return true;
+}
+
+/* A buffer of at least `need` bytes, within the budget unless everything is in use. */
+int frame_cache_obtain(struct frame_cache *c, size_t need, struct buffer *ret)
+{
+	*ret = (struct buffer){0};
+	for (;;) {
+		struct buffer old = {0};
+		pthread_mutex_lock(&c->lock);
+		bool done = reserve(c, need, ret, &old);
+		pthread_mutex_unlock(&c->lock);
+		buffer_unmap(&old);
+		if (done)
+			break;
+	}
+	if (ret->data)
+		return 0;
+	size_t size = buffer_size_for(need);
+	if (buffer_map(size, ret) == 0)
+		return 0;
+	LOCK_SCOPE(&c->lock);
+	c->mapped -= size;
+	return -ENOMEM;
+}
+
+void frame_cache_free(struct frame_cache *c)
+{
+	if (!c)
+		return;
+	c->budget = 0;
+	frame_cache_settle(c);
+	decoders_finish(&c->decoders);
+	pthread_mutex_destroy(&c->lock);
+	free(c->slots);
+	free(c->touched);
+	free(c);
+}
+
+const void *frame_data(const struct frame *f)
+{
+	return f->decoded.data;
+}
+
+void frame_touch(struct frame_cache *c, uint32_t frame)
+{
+	uint8_t bit = (uint8_t)(1u << frame % 8);
+	if (c->touched[frame / 8] & bit)
+		return;
+	c->touched[frame / 8] |= bit;
+	c->stats.touched_frames++;
+	c->stats.touched_bytes +=
+		frame_stored_begin(c, frame + 1) - frame_stored_begin(c, frame);
+}
+
+/* Under lock. A reference to the frame in the slot, or to a new one that is the caller's
+ * to load. NULL: out of memory. */
+struct frame *frame_acquire(struct frame_cache *c, uint32_t number, bool *ret_claimed)
+{
+	struct frame *f = c->slots[number];
+	*ret_claimed = !f;
+	if (!f)
+		return frame_new(c, number);
+	if (f->state == READY)
+		c->stats.hits++;
+	else
+		c->stats.waits++;
+	if (!f->refs)
+		list_remove(c, f);
+	f->refs++;
+	return f;
+}
+
+void frame_cache_put(struct frame_cache *c, struct frame *const *frames, size_t count)
+{
+	{
+		LOCK_SCOPE(&c->lock);
+		for (size_t i = 0; i < count; i++)
+			frame_unref(c, frames[i]);
+	}
+	frame_cache_settle(c);
+}
+
+enum frame_presence frame_cache_presence(
+	struct frame_cache *c, uint32_t frame, bool *ret_touched)
+{
+	LOCK_SCOPE(&c->lock);
+	const struct frame *f = c->slots[frame];
+	*ret_touched = c->touched[frame / 8] >> frame % 8 & 1;
+	if (!f)
+		return FRAME_ABSENT;
+	return f->state == READY ? FRAME_READY : FRAME_LOADING;
+}
+
+void frame_cache_stats(struct frame_cache *c, struct reader_stats *ret)
+{
+	LOCK_SCOPE(&c->lock);
+	*ret = c->stats;
+	ret->held = c->mapped;
+}

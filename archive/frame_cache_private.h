@@ -1,0 +1,82 @@
+/*
+ * The parts of a frame cache: frame_cache.c has slots, references and memory, and
+ * frame_load.c reads, decodes and waits. docs/threads.md draws the states.
+ */
+#ifndef LARDER_ARCHIVE_FRAME_CACHE_PRIVATE_H
+#define LARDER_ARCHIVE_FRAME_CACHE_PRIVATE_H
+
+#include "archive/buffers.h"
+#include "archive/decoders.h"
+#include "archive/frame_cache.h"
+#include "fetch/base/lock.h"
+
+enum frame_state { LOADING, FETCHED, DECODING, READY, FAILED, GIVEN_UP };
+
+/* The stored bytes of one range, until its frames are decoded or dropped. */
+struct run {
+	unsigned refs; /* frames that point here; under lock */
+	struct buffer stored;
+	uint64_t begin; /* in the object */
+};
+
+struct frame {
+	uint32_t number;
+	enum frame_state state;      /* this and the next four: under lock */
+	unsigned refs;               /* owner, waiters, holders */
+	struct run *run;             /* while FETCHED or DECODING */
+	struct frame *older, *newer; /* in the list while READY without references */
+	int code;                    /* once FAILED */
+	struct error *why;           /* owned; once FAILED; NULL if there was no memory */
+	struct buffer decoded;       /* owned; its claimer's, then read-only once READY */
+	pthread_cond_t changed;
+};
+
+struct frame_cache {
+	const char *name; /* borrowed, like ix and source */
+	const struct index *ix;
+	struct range_source *source;
+	size_t budget; /* bytes */
+	struct decoders decoders;
+
+	pthread_mutex_t lock;          /* guards the rest */
+	struct frame **slots;          /* owned; by number; NULL: ABSENT */
+	uint8_t *touched;              /* owned; a bit a frame: somebody demanded it */
+	struct frame *oldest, *newest; /* READY without references */
+	struct buffers spare;
+	size_t mapped; /* bytes of all buffers, spare ones included */
+	struct reader_stats stats;
+};
+
+/* Where a frame's stored bytes begin in the object. */
+static inline uint64_t frame_stored_begin(const struct frame_cache *c, uint32_t frame)
+{
+	return index_frame_offsets(c->ix)[frame];
+}
+
+/* Under lock: a new attempt in the empty slot, LOADING, with one reference. NULL when
+ * out of memory. */
+struct frame *frame_new(struct frame_cache *c, uint32_t number);
+
+/* Under lock: a reference to the frame in the slot, or to a new attempt that is the
+ * caller's to load. NULL when out of memory. */
+struct frame *frame_acquire(struct frame_cache *c, uint32_t number, bool *ret_claimed);
+void frame_unref(struct frame_cache *c, struct frame *f);
+
+/* Under lock: ends an attempt as READY, FAILED (with why) or GIVEN_UP. */
+void frame_conclude(struct frame_cache *c, struct frame *f, enum frame_state state,
+	int code, const struct error *why);
+
+/* Under lock: the frame does not need its stored bytes any more. */
+void run_unref(struct frame_cache *c, struct run **run);
+
+/* Under lock: somebody demanded the frame. */
+void frame_touch(struct frame_cache *c, uint32_t frame);
+
+/* Without lock: a buffer of at least `need` bytes, within the budget unless everything is
+ * in use; it is given back through c->spare. 0 or -ENOMEM. */
+int frame_cache_obtain(struct frame_cache *c, size_t need, struct buffer *ret);
+
+/* Without lock: gives memory back to the system until the budget is kept. */
+void frame_cache_settle(struct frame_cache *c);
+
+#endif

@@ -1,0 +1,296 @@
+#include <inttypes.h>
+
+#include "archive/frame_cache_private.h"
+
+/* The frames of one range are there, or did not come. */
+static void conclude_run(struct frame_cache *c, struct frame *const *frames, size_t count,
+	struct run *run, int code, bool ahead, const struct error *why)
+{
+	bool mine_to_give_up = ahead || code == -ETIMEDOUT || code == -ECANCELED;
+	LOCK_SCOPE(&c->lock);
+	for (size_t i = 0; i < count; i++) {
+		if (code < 0) {
+			frame_conclude(c, frames[i], mine_to_give_up ? GIVEN_UP : FAILED,
+				code, why);
+			continue;
+		}
+		frames[i]->run = run;
+		frames[i]->state = FETCHED;
+		pthread_cond_broadcast(&frames[i]->changed);
+	}
+}
+
+/* Reads the stored bytes of neighbouring frames that the caller claimed. */
+static int load_run(struct frame_cache *c, const struct call *call,
+	struct frame *const *frames, size_t count, bool ahead, struct error *e)
+{
+	uint64_t begin = frame_stored_begin(c, frames[0]->number);
+	size_t len =
+		(size_t)(frame_stored_begin(c, frames[count - 1]->number + 1) - begin);
+	struct error why = {0};
+	struct run *run = calloc(1, sizeof(*run));
+	int r = run ? frame_cache_obtain(c, len, &run->stored) : -ENOMEM;
+	if (r < 0)
+		error_set(&why, r, "no memory to read '%s'", c->name);
+	else
+		r = range_source_read(
+			c->source, call, begin, len, run->stored.data, &why);
+	if (run) {
+		run->begin = begin;
+		run->refs = (unsigned)count;
+	}
+	conclude_run(c, frames, count, run, r, ahead, &why);
+	if (r == 0)
+		return 0;
+	error_copy(e, &why);
+	if (run) {
+		LOCK_SCOPE(&c->lock);
+		run->refs = 1;
+		run_unref(c, &run);
+	}
+	return r;
+}
+
+/* How many of frames[0..count) are claimed neighbours that one range may bring. */
+static size_t run_length(const struct frame_cache *c, struct frame *const *frames,
+	const bool *claimed, size_t count)
+{
+	uint64_t begin = frame_stored_begin(c, frames[0]->number);
+	size_t n = 1;
+	while (n < count && claimed[n] &&
+		frame_stored_begin(c, frames[n]->number + 1) - begin <= FRAME_RUN_MAX)
+		n++;
+	return n;
+}
+
+/* Loads all that is claimed, range by range. When one fails, those that were not tried
+ * are left to whoever waits for them. */
+static int load_claimed(struct frame_cache *c, const struct call *call,
+	struct frame *const *frames, const bool *claimed, size_t count, bool ahead,
+	struct error *e)
+{
+	int r = 0;
+	for (size_t i = 0, n; i < count; i += n) {
+		n = claimed[i] ? run_length(c, frames + i, claimed + i, count - i) : 1;
+		if (!claimed[i])
+			continue;
+		if (r == 0)
+			r = load_run(c, call, frames + i, n, ahead, e);
+		else
+			conclude_run(c, frames + i, n, NULL, r, true, NULL);
+	}
+	return r;
+}
+
+/* Decodes a frame that the caller took from FETCHED to DECODING. */
+static void decode(struct frame_cache *c, struct frame *f)
+{
+	uint32_t stored, raw;
+	index_frame_sizes(c->ix, f->number, &stored, &raw);
+	struct error why = {0};
+	struct buffer b;
+	int r = frame_cache_obtain(c, raw, &b);
+	if (r == 0) {
+		uint64_t offset = frame_stored_begin(c, f->number) - f->run->begin;
+		const char *from = f->run->stored.data;
+		r = decoders_decode(&c->decoders, from + offset, stored, b.data, raw);
+	}
+	if (r < 0)
+		error_set(&why, r,
+			r == -ENOMEM ? "no memory to decode frame %" PRIu32 " of '%s'"
+				     : "frame %" PRIu32 " of '%s' does not decompress to "
+				       "what the index says",
+			f->number, c->name);
+	{
+		LOCK_SCOPE(&c->lock);
+		run_unref(c, &f->run);
+		f->decoded = b;
+		if (r == 0) {
+			c->stats.decoded_frames++;
+			c->stats.decoded_bytes += raw;
+		}
+		frame_conclude(c, f, r == 0 ? READY : FAILED, r, &why);
+	}
+	frame_cache_settle(c);
+}
+
+/* Takes up a frame whose bytes are there and that nobody decodes yet. */
+static bool claim_fetched(struct frame_cache *c, struct frame *f)
+{
+	LOCK_SCOPE(&c->lock);
+	if (f->state != FETCHED)
+		return false;
+	f->state = DECODING;
+	return true;
+}
+
+static void decode_fetched(
+	struct frame_cache *c, struct frame *const *frames, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (claim_fetched(c, frames[i]))
+			decode(c, frames[i]);
+}
+
+/* Waits until something is to be done about f: 0, or the call's end. */
+static int wait_for(struct frame_cache *c, const struct call *call, struct frame *f)
+{
+	int r = 0;
+	call_attach(call, &c->lock, &f->changed);
+	pthread_mutex_lock(&c->lock);
+	while (r == 0 && (f->state == LOADING || f->state == DECODING))
+		r = call_wait(call, &c->lock, &f->changed);
+	pthread_mutex_unlock(&c->lock);
+	call_detach(call);
+	return r;
+}
+
+/* An attempt that was given up: the next one, ours or somebody else's. */
+static int try_anew(
+	struct frame_cache *c, const struct call *call, struct frame **f, struct error *e)
+{
+	uint32_t number = (*f)->number;
+	struct frame *next;
+	bool claimed;
+	int r = call_check(call);
+	if (r < 0)
+		return error_set(e, r, "gave up waiting for frame %" PRIu32 " of '%s'",
+			number, c->name);
+	{
+		LOCK_SCOPE(&c->lock);
+		next = frame_acquire(c, number, &claimed);
+		if (next) {
+			frame_unref(c, *f);
+			*f = next;
+		}
+	}
+	if (!next)
+		return error_set(e, -ENOMEM, "no memory to read '%s'", c->name);
+	return claimed ? load_run(c, call, f, 1, false, e) : 0;
+}
+
+static enum frame_state state_of(struct frame_cache *c, struct frame *f)
+{
+	LOCK_SCOPE(&c->lock);
+	return f->state;
+}
+
+/* Brings one frame to READY; *f may become another attempt. */
+static int make_ready(
+	struct frame_cache *c, const struct call *call, struct frame **f, struct error *e)
+{
+	int r = 0;
+	while (r == 0) {
+		switch (state_of(c, *f)) {
+		case READY:
+			return 0;
+		case FAILED:
+			error_set(e, (*f)->code, "cannot read '%s'", c->name);
+			error_copy(e, (*f)->why);
+			return (*f)->code;
+		case GIVEN_UP:
+			r = try_anew(c, call, f, e);
+			break;
+		case FETCHED:
+			decode_fetched(c, f, 1);
+			break;
+		case LOADING:
+		case DECODING:
+			r = wait_for(c, call, *f);
+			if (r < 0)
+				error_set(e, r,
+					"gave up waiting for frame %" PRIu32 " of '%s'",
+					(*f)->number, c->name);
+			break;
+		}
+	}
+	return r;
+}
+
+/* References to all; *ret_ready when there is nothing to wait for. */
+static int acquire_all(struct frame_cache *c, uint32_t first, size_t count,
+	struct frame **ret, bool *claimed, bool *ret_ready)
+{
+	LOCK_SCOPE(&c->lock);
+	*ret_ready = true;
+	for (size_t i = 0; i < count; i++) {
+		ret[i] = frame_acquire(c, first + (uint32_t)i, &claimed[i]);
+		if (!ret[i]) {
+			while (i--) {
+				if (claimed[i])
+					frame_conclude(
+						c, ret[i], GIVEN_UP, -ENOMEM, NULL);
+				frame_unref(c, ret[i]);
+			}
+			return -ENOMEM;
+		}
+		frame_touch(c, first + (uint32_t)i);
+		*ret_ready &= ret[i]->state == READY;
+	}
+	return 0;
+}
+
+int frame_cache_get(struct frame_cache *c, const struct call *call, uint32_t first,
+	size_t count, struct frame **ret, uint64_t *ret_waited_ns, struct error *e)
+{
+	bool claimed[FRAME_BATCH], ready;
+	int r = acquire_all(c, first, count, ret, claimed, &ready);
+	if (r < 0)
+		return error_set(e, r, "no memory to read '%s'", c->name);
+	*ret_waited_ns = 0;
+	if (ready)
+		return 0;
+	uint64_t begin = clock_monotonic_ns();
+	r = load_claimed(c, call, ret, claimed, count, false, e);
+	if (r == 0)
+		decode_fetched(c, ret, count);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = make_ready(c, call, &ret[i], e);
+	if (r < 0)
+		frame_cache_put(c, ret, count);
+	else
+		*ret_waited_ns = clock_monotonic_ns() - begin + 1;
+	return r;
+}
+
+/* Claims the next absent frames of [*at, end), at most what one range may bring. */
+static size_t claim_ahead(
+	struct frame_cache *c, uint32_t *at, uint32_t end, struct frame **ret)
+{
+	LOCK_SCOPE(&c->lock);
+	while (*at < end && c->slots[*at])
+		++*at;
+	uint64_t begin = frame_stored_begin(c, *at);
+	size_t n = 0;
+	while (n < FRAME_BATCH && *at < end && !c->slots[*at] &&
+		(!n || frame_stored_begin(c, *at + 1) - begin <= FRAME_RUN_MAX)) {
+		ret[n] = frame_new(c, *at);
+		if (!ret[n])
+			break;
+		++n;
+		++*at;
+	}
+	return n;
+}
+
+int frame_cache_load_ahead(struct frame_cache *c, const struct call *call, uint32_t first,
+	uint32_t count, bool decode, struct error *e)
+{
+	uint32_t at = first, end = first + count;
+	struct frame *frames[FRAME_BATCH];
+	int r = 0;
+	while (r == 0 && at < end) {
+		size_t n = claim_ahead(c, &at, end, frames);
+		if (!n)
+			return at < end ? error_set(e, -ENOMEM, "no memory to read '%s'",
+						  c->name)
+					: 0;
+		r = load_run(c, call, frames, n, true, e);
+		if (r == 0 && decode)
+			decode_fetched(c, frames, n);
+		frame_cache_put(c, frames, n);
+		if (r == 0)
+			r = call_check(call);
+	}
+	return r;
+}

@@ -99,10 +99,11 @@ static int read_section(struct parser *p, char *line)
 static int split_property(struct parser *p, char *line, char **ret_value)
 {
 	size_t len = strcspn(line, "=:");
-	if (!line[len] || len == 0)
-		return fault(p, "is not 'name = value'");
+	bool split = line[len] != '\0';
 	line[len] = '\0';
 	trim_end(line);
+	if (!split || !*line)
+		return fault(p, "is not 'name = value'");
 	*ret_value = skip_blanks(line + len + 1);
 	cut_comment(*ret_value);
 	trim_end(*ret_value);

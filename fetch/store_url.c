@@ -378,3 +378,18 @@ int store_url_parse(const char *text, struct store_url *ret, struct error *e)
 	u = (struct store_url){.path_style = -1};
 	return 0;
 }
+
+int store_url_default(struct buf *ret, struct error *e)
+{
+	const char *given = getenv("LARDER_STORE");
+	if (given && *given)
+		return buf_append_str(ret, given);
+	const char *data = getenv("XDG_DATA_HOME");
+	if (data && *data == '/')
+		return buf_printf(ret, "%s/larder", data);
+	const char *home = getenv("HOME");
+	if (home && *home == '/')
+		return buf_printf(ret, "%s/.local/share/larder", home);
+	return error_set(e, -EINVAL,
+		"no store was named: give STORE, or set LARDER_STORE or HOME");
+}

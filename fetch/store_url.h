@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
 #include "fetch/base/error.h"
 
@@ -36,6 +37,11 @@ struct store_url {
 /* -EINVAL with a sentence that names the URL (with user information blotted out) and what
  * is wrong with it; -ENOMEM; -errno when a relative path has no working directory. */
 int store_url_parse(const char *text, struct store_url *ret, struct error *e);
+
+/* The words to take when nobody named a store: $LARDER_STORE, else the folder larder below
+ * $XDG_DATA_HOME or ~/.local/share. Appended to ret. 0; -EINVAL when none of them says;
+ * -ENOMEM, -EMSGSIZE. */
+int store_url_default(struct buf *ret, struct error *e);
 
 /* Accepts NULL and what is zeroed. */
 void store_url_finish(struct store_url *u);

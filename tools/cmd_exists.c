@@ -1,9 +1,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "fetch/base/json_out.h"
+#include "fetch/base/output_file.h"
 #include "tools/command.h"
-#include "tools/json_out.h"
-#include "tools/output_file.h"
 #include "tools/session.h"
 
 static void print_json(const char *key, const struct pin *pin)

@@ -5,9 +5,9 @@
 #include <time.h>
 
 #include "archive/archive.h"
+#include "fetch/base/json_out.h"
 #include "tools/command.h"
 #include "tools/human.h"
-#include "tools/json_out.h"
 #include "tools/session.h"
 
 /* --- keys -------------------------------------------------------------------------- */

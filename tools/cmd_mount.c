@@ -90,7 +90,7 @@ int cmd_mount(const struct options *o, struct error *e)
 	const char *store = o->arguments.data[0], *key;
 	int r = o->key ? session_key(o, &key, e) : 0;
 	if (r == 0 && !session_store_given(o, 2)) {
-		r = session_default_store(&fallback, e);
+		r = store_url_default(&fallback, e);
 		store = buf_str(&fallback);
 	}
 	if (r == 0)

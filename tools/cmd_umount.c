@@ -14,8 +14,8 @@
 
 #include "fetch/base/call.h"
 #include "fetch/base/cleanup.h"
+#include "fetch/base/mounts.h"
 #include "tools/command.h"
-#include "tools/mounts.h"
 #include "tools/session.h"
 
 #define GONE_NS (10 * NS_PER_SECOND) /* the daemon's time to end after the unmount */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/json_out.h"
+#include "fetch/base/json_out.h"
 
 #define NAME_WIDTH 25 /* columns before an option's description */
 

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fetch/base/exit_code.h"
 #include "fetch/base/log.h"
 #include "tools/command.h"
-#include "tools/exit_code.h"
 #include "tools/help.h"
 #include "tools/session.h"
 

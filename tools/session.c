@@ -69,21 +69,6 @@ struct cancel *session_cancel(void)
 	return &on_signal;
 }
 
-int session_default_store(struct buf *ret, struct error *e)
-{
-	const char *given = getenv("LARDER_STORE");
-	if (given && *given)
-		return buf_append_str(ret, given);
-	const char *data = getenv("XDG_DATA_HOME");
-	if (data && *data == '/')
-		return buf_printf(ret, "%s/larder", data);
-	const char *home = getenv("HOME");
-	if (home && *home == '/')
-		return buf_printf(ret, "%s/.local/share/larder", home);
-	return error_set(e, -EINVAL,
-		"no store was named: give STORE, or set LARDER_STORE or HOME");
-}
-
 bool session_store_given(const struct options *o, size_t full)
 {
 	return o->arguments.len >= full;
@@ -98,7 +83,7 @@ int session_open(struct session *s, const struct options *o, size_t full, bool b
 	if (session_store_given(o, full))
 		url = o->arguments.data[0];
 	else
-		r = session_default_store(&fallback, e);
+		r = store_url_default(&fallback, e);
 	if (r < 0)
 		return r;
 	*s = (struct session){ .call = { .deadline_ns = DEADLINE_NONE,

@@ -39,10 +39,6 @@ int session_open(struct session *s, const struct options *o, size_t full, bool b
 	struct error *e);
 void session_finish(struct session *s);
 
-/* The URL of the store when it was left out: into ret (a buf's text). 0, -ENOMEM, -EINVAL
- * when neither variable nor home directory say. */
-int session_default_store(struct buf *ret, struct error *e);
-
 /* Did the arguments begin with STORE? full: how many there are with it. */
 bool session_store_given(const struct options *o, size_t full);
 

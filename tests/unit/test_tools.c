@@ -9,13 +9,13 @@
 
 #include "fetch/base/call.h"
 #include "fetch/base/cleanup.h"
+#include "fetch/base/exit_code.h"
 #include "fetch/base/io.h"
-#include "tools/exit_code.h"
+#include "fetch/base/json_out.h"
+#include "fetch/base/mounts.h"
+#include "fetch/base/output_file.h"
 #include "tools/human.h"
-#include "tools/json_out.h"
-#include "tools/mounts.h"
 #include "tools/options.h"
-#include "tools/output_file.h"
 
 /* --- exit codes --------------------------------------------------------------------- */
 

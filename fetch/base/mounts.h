@@ -1,8 +1,8 @@
 /*
  * What /proc/self/mountinfo says of one mountpoint (proc(5)).
  */
-#ifndef LARDER_TOOLS_MOUNTS_H
-#define LARDER_TOOLS_MOUNTS_H
+#ifndef LARDER_FETCH_BASE_MOUNTS_H
+#define LARDER_FETCH_BASE_MOUNTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

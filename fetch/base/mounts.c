@@ -1,4 +1,4 @@
-#include "tools/mounts.h"
+#include "fetch/base/mounts.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,8 +1,8 @@
 /*
  * What an error means to the shell (docs/errors.md). Pure.
  */
-#ifndef LARDER_TOOLS_EXIT_CODE_H
-#define LARDER_TOOLS_EXIT_CODE_H
+#ifndef LARDER_FETCH_BASE_EXIT_CODE_H
+#define LARDER_FETCH_BASE_EXIT_CODE_H
 
 #include <stdbool.h>
 

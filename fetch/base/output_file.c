@@ -1,4 +1,4 @@
-#include "tools/output_file.h"
+#include "fetch/base/output_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /*
  * --output FILE: key=value lines appended for a CI system's step outputs.
  */
-#ifndef LARDER_TOOLS_OUTPUT_FILE_H
-#define LARDER_TOOLS_OUTPUT_FILE_H
+#ifndef LARDER_FETCH_BASE_OUTPUT_FILE_H
+#define LARDER_FETCH_BASE_OUTPUT_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "tools/json_out.h"
+#include "fetch/base/json_out.h"
 
 #include <stdbool.h>
 #include <string.h>

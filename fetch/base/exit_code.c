@@ -1,4 +1,4 @@
-#include "tools/exit_code.h"
+#include "fetch/base/exit_code.h"
 
 #include <errno.h>
 

@@ -2,8 +2,8 @@
  * Writing JSON (RFC 8259), a value at a time. Bytes that are not UTF-8 are written as
  * U+FFFD, so that what comes out is always valid.
  */
-#ifndef LARDER_TOOLS_JSON_OUT_H
-#define LARDER_TOOLS_JSON_OUT_H
+#ifndef LARDER_FETCH_BASE_JSON_OUT_H
+#define LARDER_FETCH_BASE_JSON_OUT_H
 
 #include <stdio.h>
 

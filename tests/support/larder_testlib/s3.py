@@ -1,12 +1,12 @@
 """A small S3 client for tests: prepares buckets and looks into them.
 
-Path style, own signatures (sigv4.py), one connection a thread, nothing retried but a
-kept-alive connection that the server had already closed.
+Path style, own signatures (sigv4.py), one kept connection a thread, nothing retried.
 """
 
 import hashlib
 import http.client
 import io
+import select
 import threading
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
@@ -79,6 +79,10 @@ class _Connection(http.client.HTTPConnection):
     def __del__(self):
         self.close()
 
+    def is_stale(self):
+        """Whether the server has closed it while it was idle."""
+        return self.sock is not None and bool(select.select([self.sock], [], [], 0)[0])
+
 
 class S3:
     """A client for one endpoint. credentials None sends unsigned requests.
@@ -117,22 +121,18 @@ class S3:
         return response
 
     def _exchange(self, method, target, fields, body):
-        used = getattr(self._local, "connection", None)
-        if used is not None:
-            try:
-                return self._send(used, method, target, fields, body)
-            except (http.client.RemoteDisconnected, ConnectionError, TimeoutError) as error:
-                used.close()
-                self._local.connection = None
-                if isinstance(error, TimeoutError):
-                    raise
-        fresh = _Connection(self.host, self.port, timeout=self.timeout, blocksize=BLOCK)
-        self._local.connection = fresh
+        connection = getattr(self._local, "connection", None)
+        if connection is not None and connection.is_stale():
+            connection.close()
+            connection = None
+        if connection is None:
+            connection = _Connection(self.host, self.port, timeout=self.timeout,
+                                     blocksize=BLOCK)
+            self._local.connection = connection
         try:
-            return self._send(fresh, method, target, fields, body)
+            return self._send(connection, method, target, fields, body)
         except BaseException:
-            self._local.connection = None
-            fresh.close()
+            self.close()
             raise
 
     @staticmethod

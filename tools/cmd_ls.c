@@ -35,7 +35,8 @@ static int print_key(void *arg, const struct list_entry *entry)
 	if (l->json)
 		print_key_json(l, entry);
 	else
-		printf("%9s  %6s  %s\n", size, age, entry->key);
+		printf("%14llu  %9s  %6s  %s\n", (unsigned long long)entry->size, size,
+			age, entry->key);
 	l->any = true;
 	return ferror(stdout) ? -EPIPE : 0;
 }
@@ -45,12 +46,25 @@ static int list_keys(const struct options *o, struct session *s, const char *pre
 {
 	struct key_list l = { .json = o->json, .now_s = clock_realtime_s() };
 	int r = store_list(s->store, &s->call, prefix, true, print_key, &l, e);
+	if (r == -ENOENT && s->own_folder)
+		r = 0; /* nothing has been published yet */
 	if (r == 0 && o->json)
 		puts(l.any ? "\n]" : "[]");
-	return r;
+	if (r == -ENOENT)
+		return -EINVAL; /* the store is not there: the wrong words */
+	return r == -EOPNOTSUPP ? -EIO : r;
 }
 
 /* --- the files inside one key ------------------------------------------------------- */
+
+/* A name may hold what drives a terminal. */
+static void print_name(const char *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)name[i];
+		putchar(c < 0x20 || c == 0x7f ? '?' : c);
+	}
+}
 
 static void print_entry(const struct index *ix, uint32_t entry)
 {
@@ -58,16 +72,17 @@ static void print_entry(const struct index *ix, uint32_t entry)
 	index_info(ix, entry, &info);
 	size_t len;
 	const char *name = index_name(ix, entry, &len);
-	char when[32], kind = S_ISDIR(info.mode) ? 'd' : S_ISLNK(info.mode) ? 'l' : '-';
+	char when[64] = "?", kind = S_ISDIR(info.mode) ? 'd' : S_ISLNK(info.mode) ? 'l' : '-';
 	struct tm tm;
-	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S",
-		gmtime_r(&info.mtime.tv_sec, &tm));
-	printf("%c%04o %12llu  %s  %.*s", kind, info.mode & 07777u,
-		(unsigned long long)(S_ISDIR(info.mode) ? 0 : info.size), when, (int)len,
-		name);
+	if (gmtime_r(&info.mtime.tv_sec, &tm)) /* not for years past an int */
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("%c%04o %12llu  %s  ", kind, info.mode & 07777u,
+		(unsigned long long)(S_ISDIR(info.mode) ? 0 : info.size), when);
+	print_name(name, len);
 	if (kind == 'l') {
 		const char *target = index_target(ix, entry, &len);
-		printf(" -> %.*s", (int)len, target);
+		printf(" -> ");
+		print_name(target, len);
 	}
 	puts(kind == 'd' ? "/" : "");
 }

@@ -19,10 +19,13 @@ struct command {
 extern const struct command commands[];
 extern const unsigned commands_count;
 
+int cmd_commit(const struct options *o, struct error *e);
 int cmd_exists(const struct options *o, struct error *e);
 int cmd_ls(const struct options *o, struct error *e);
 int cmd_mount(const struct options *o, struct error *e);
+int cmd_probe(const struct options *o, struct error *e);
 int cmd_status(const struct options *o, struct error *e);
 int cmd_umount(const struct options *o, struct error *e);
+int cmd_verify(const struct options *o, struct error *e);
 
 #endif

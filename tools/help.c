@@ -5,7 +5,7 @@
 
 #include "fetch/base/json_out.h"
 
-#define NAME_WIDTH 25 /* columns before an option's description */
+#define NAME_WIDTH 27 /* columns of an option and its word */
 
 static void put_option(char letter, const char *name, const char *argument, const char *help)
 {

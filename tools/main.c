@@ -8,6 +8,7 @@
 
 #include "fetch/base/exit_code.h"
 #include "fetch/base/log.h"
+#include "fetch/base/process.h"
 #include "tools/command.h"
 #include "tools/help.h"
 #include "tools/session.h"
@@ -18,10 +19,16 @@ const struct command commands[] = {
 	  "Mount a store's keys, or one key, as directories", 1, 2, cmd_mount },
 	{ "umount", COMMAND_UMOUNT, "MOUNTPOINT",
 	  "Unmount, and wait until the daemon has gone", 1, 1, cmd_umount },
+	{ "commit", COMMAND_COMMIT, "--key KEY [STORE] DIR",
+	  "Pack a directory and publish it under a key, once", 1, 2, cmd_commit },
 	{ "ls", COMMAND_LS, "[STORE] [PREFIX]   or   --key KEY [STORE] [PATH]",
 	  "List keys, or the files inside one", 0, 2, cmd_ls },
 	{ "exists", COMMAND_EXISTS, "--key KEY [STORE]",
 	  "Exit 0 when the key is published, 3 when not", 0, 1, cmd_exists },
+	{ "verify", COMMAND_VERIFY, "--key KEY [STORE]",
+	  "Read a key's whole object and prove every byte of it", 0, 1, cmd_verify },
+	{ "probe", COMMAND_PROBE, "[STORE]",
+	  "Find out which conditional writes a store honours", 0, 1, cmd_probe },
 	{ "status", COMMAND_STATUS, "MOUNTPOINT",
 	  "Tell what a mount serves, fetched and cached", 1, 1, cmd_status },
 };
@@ -119,7 +126,9 @@ int main(int argc, char **argv)
 	struct error e = { 0 };
 	struct options o;
 	options_init(&o);
-	int r = session_signals(&e);
+	int r = harden_process();
+	if (r == 0)
+		r = session_signals(&e);
 	if (r == 0)
 		r = run_command(c, &o, argc - 1, argv + 1, &e);
 	int code = conclude(r, &e, o.soft_fail);

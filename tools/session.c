@@ -78,7 +78,7 @@ int session_open(struct session *s, const struct options *o, size_t full, bool b
 	struct error *e)
 {
 	CLEANUP(buf_finish) struct buf fallback = BUF_INIT(STORE_URL_MAX);
-	const char *url = NULL;
+	const char *url = NULL, *variable = getenv("LARDER_STORE");
 	int r = 0;
 	if (session_store_given(o, full))
 		url = o->arguments.data[0];
@@ -86,8 +86,10 @@ int session_open(struct session *s, const struct options *o, size_t full, bool b
 		r = store_url_default(&fallback, e);
 	if (r < 0)
 		return r;
-	*s = (struct session){ .call = { .deadline_ns = DEADLINE_NONE,
-				       .cancel = session_cancel() } };
+	*s = (struct session){
+		.call = { .deadline_ns = DEADLINE_NONE, .cancel = session_cancel() },
+		.own_folder = !url && !(variable && *variable),
+	};
 	if (bounded || settings_given(&o->settings, "timeout"))
 		s->call.deadline_ns = clock_monotonic_ns() + o->settings.timeout_ns;
 	return store_new(url ? url : buf_str(&fallback), &o->settings, &s->store, e);

@@ -16,6 +16,7 @@
 
 struct session {
 	struct store *store; /* owned */
+	bool own_folder;     /* neither STORE nor LARDER_STORE was given */
 	struct call call;
 };
 

@@ -1,0 +1,255 @@
+/*
+ * larder verify: reads a whole object and proves every frame against the identity.
+ *
+ * Several threads read runs of neighbouring frames, past the chunk cache: it is the store
+ * that is on trial. A damaged frame is named and the rest is still looked at.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "archive/archive.h"
+#include "fetch/base/json_out.h"
+#include "fetch/base/lock.h"
+#include "fetch/base/log.h"
+#include "tools/command.h"
+#include "tools/human.h"
+#include "tools/progress.h"
+#include "tools/session.h"
+#include "tools/ticker.h"
+
+#define TICK_NS     (NS_PER_SECOND / 10)
+#define RUN_BYTES   (4u << 20) /* one range; a frame that is larger is read alone */
+#define THREADS_MAX 16
+
+struct verification {
+	const struct options *o;
+	const char *key;
+	struct session session;
+	struct object *object;       /* owned */
+	struct archive *archive;     /* owned */
+	struct range_source *source; /* owned: proves what it reads */
+	struct chunk_table table;
+	uint64_t begun_ns;
+	struct progress progress;  /* the ticker's, while that runs */
+	atomic_uint_fast64_t done; /* bytes */
+
+	pthread_mutex_t lock;
+	/* under lock: */
+	size_t next;        /* the first frame that nobody has taken */
+	uint64_t damaged;   /* frames */
+	int failed;         /* the first error that is not damage; ends all */
+	struct error error; /* of that */
+};
+
+static void verification_finish(struct verification *v)
+{
+	range_source_free(v->source);
+	archive_free(v->archive);
+	object_free(v->object);
+	session_finish(&v->session);
+	pthread_mutex_destroy(&v->lock);
+}
+
+static size_t bytes_of(const struct verification *v, size_t first, size_t end)
+{
+	return (size_t)(v->table.offsets[end] - v->table.offsets[first]);
+}
+
+/* Takes the next run of frames: false when there is none, or something has failed. */
+static bool take_run(struct verification *v, size_t *ret_first, size_t *ret_end)
+{
+	LOCK_SCOPE(&v->lock);
+	if (v->failed || v->next == v->table.count)
+		return false;
+	size_t end = v->next + 1;
+	while (end < v->table.count && bytes_of(v, v->next, end + 1) <= RUN_BYTES)
+		end++;
+	*ret_first = v->next;
+	*ret_end = v->next = end;
+	return true;
+}
+
+static void note_failure(struct verification *v, int r, const struct error *e)
+{
+	LOCK_SCOPE(&v->lock);
+	if (v->failed)
+		return;
+	v->failed = r;
+	error_copy(&v->error, e);
+}
+
+static void note_damage(struct verification *v, const struct error *e)
+{
+	if (v->progress.terminal && !v->progress.silent)
+		fputs("\r\033[K", stderr);
+	log_error("%s", e->text);
+	LOCK_SCOPE(&v->lock);
+	v->damaged++;
+}
+
+/* 0, or -errno that ends everything; damage is noted. */
+static int read_frames(struct verification *v, size_t first, size_t end, void *buf)
+{
+	struct error e = {0};
+	int r = range_source_read(v->source, &v->session.call, v->table.offsets[first],
+		bytes_of(v, first, end), buf, &e);
+	if (r == -EBADMSG && end - first > 1) { /* which ones? */
+		r = 0;
+		for (size_t i = first; r == 0 && i < end; i++)
+			r = read_frames(v, i, i + 1, buf);
+		return r;
+	}
+	atomic_fetch_add(&v->done, bytes_of(v, first, end));
+	if (r == -EBADMSG) {
+		note_damage(v, &e);
+		return 0;
+	}
+	if (r < 0)
+		note_failure(v, r, &e);
+	return r;
+}
+
+static void *work(void *arg)
+{
+	struct verification *v = arg;
+	size_t first, end;
+	while (take_run(v, &first, &end)) {
+		CLEANUP(cleanup_free) void *buf = malloc(bytes_of(v, first, end));
+		if (!buf)
+			note_failure(v, -ENOMEM, &(struct error){.code = -ENOMEM});
+		else
+			read_frames(v, first, end, buf);
+	}
+	return NULL;
+}
+
+static void report(void *arg)
+{
+	struct verification *v = arg;
+	progress_show(
+		&v->progress, atomic_load(&v->done), v->table.offsets[v->table.count]);
+}
+
+/* The calling thread works too, so it goes on where no other thread is to be had. */
+static void work_in_parallel(struct verification *v)
+{
+	pthread_t threads[THREADS_MAX];
+	unsigned wanted = v->o->settings.concurrency, started = 0;
+	if (wanted > THREADS_MAX)
+		wanted = THREADS_MAX;
+	while (started + 1 < wanted &&
+		pthread_create(&threads[started], NULL, work, v) == 0)
+		started++;
+	work(v);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static int open_archive(struct verification *v, struct error *e)
+{
+	const struct call *call = &v->session.call;
+	size_t len;
+	int r = store_open_object(
+		v->session.store, call, v->key, ARCHIVE_TAIL_SIZE, &v->object, NULL, e);
+	if (r < 0)
+		return r;
+	const void *tail = object_tail(v->object, &len);
+	r = archive_load(
+		object_source(v->object), call, tail, len, v->key, &v->archive, NULL, e);
+	if (r < 0)
+		return r;
+	archive_chunks(v->archive, &v->table);
+	return chunk_source_new(
+		object_source(v->object), &v->table, NULL, v->key, &v->source, e);
+}
+
+/* What lies outside the frames. */
+static int verify_sections(struct verification *v, struct error *e)
+{
+	uint8_t(*digests)[16] = NULL;
+	int r = archive_content_digests(
+		v->archive, object_source(v->object), &v->session.call, &digests, e);
+	free(digests);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* The identity in the metadata is a hint to caches; a wrong one leads them astray. */
+static int verify_metadata(struct verification *v, struct error *e)
+{
+	const struct pin *pin = object_pin(v->object);
+	if (!pin->has_identity ||
+		digest_equal(&pin->identity, archive_identity(v->archive)))
+		return 0;
+	return error_set(e, -EBADMSG,
+		"the metadata of key '%s' names another identity than its index has",
+		v->key);
+}
+
+static int verify(struct verification *v, struct error *e)
+{
+	int r = verify_metadata(v, e);
+	if (r == 0)
+		r = verify_sections(v, e);
+	if (r < 0)
+		return r;
+	struct ticker ticker;
+	progress_init(&v->progress, "verifying", v->o->quiet);
+	ticker_start(&ticker, TICK_NS, report, v);
+	work_in_parallel(v);
+	ticker_stop(&ticker);
+	progress_finish(&v->progress);
+	if (v->failed) {
+		error_copy(e, &v->error);
+		return v->failed;
+	}
+	if (!v->damaged)
+		return 0;
+	return error_set(e, -EBADMSG, "key '%s': %llu of %zu frames are damaged", v->key,
+		(unsigned long long)v->damaged, v->table.count);
+}
+
+static void print_result(const struct verification *v)
+{
+	char identity[DIGEST_HEX_SIZE], size[HUMAN_SIZE], time[HUMAN_SIZE];
+	const struct pin *pin = object_pin(v->object);
+	digest_hex(archive_identity(v->archive), identity);
+	human_bytes(pin->size, size);
+	human_duration(clock_monotonic_ns() - v->begun_ns, time);
+	if (!v->o->json) {
+		if (!v->o->quiet && !v->damaged)
+			printf("%s: sound: %zu frames, %s, identity %s, %s\n", v->key,
+				v->table.count, size, identity, time);
+		return;
+	}
+	printf("{\"key\":");
+	json_string(stdout, v->key);
+	printf(",\"sound\":%s,\"frames\":%zu,\"damaged\":%llu,\"size\":%llu,"
+	       "\"identity\":\"%s\",\"etag\":",
+		v->damaged ? "false" : "true", v->table.count,
+		(unsigned long long)v->damaged, (unsigned long long)pin->size, identity);
+	json_string(stdout, pin->etag);
+	puts("}");
+}
+
+int cmd_verify(const struct options *o, struct error *e)
+{
+	CLEANUP(verification_finish)
+	struct verification v = {
+		.o = o,
+		.begun_ns = clock_monotonic_ns(),
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	int r = session_key(o, &v.key, e);
+	if (r == 0)
+		r = session_open(&v.session, o, 1, false, e);
+	if (r == 0)
+		r = open_archive(&v, e);
+	if (r < 0)
+		return r;
+	r = verify(&v, e);
+	if (r == 0 || v.damaged)
+		print_result(&v);
+	return r == -ENOENT ? -EIO : r; /* it vanished meanwhile */
+}

@@ -216,8 +216,8 @@ static void bad_pinning_fields_are_seen(void **state)
 		"Content-Range: bytes */*", "Content-Range:", "x-amz-version-id: a b",
 		"x-amz-version-id:", "x-amz-meta-larder-nonce: short",
 		"x-amz-meta-larder-identity: short", "ETag : abc",
-		"x-amz-meta-larder-identity: "
-		"ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"};
+		("x-amz-meta-larder-identity: "
+		 "ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (!FIELDS(bad[i]).malformed)
 			fail_msg("'%s' passed", bad[i]);

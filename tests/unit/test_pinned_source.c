@@ -84,7 +84,7 @@ static int fake_read(struct range_source *s, const struct call *call, uint64_t o
 	int r = read_verdict(f, o->version);
 	if (r < 0)
 		return error_set(e, r, "fake");
-	memcpy(buf, CONTENT + offset, len);
+	memcpy(buf, &CONTENT[offset], len);
 	return 0;
 }
 
@@ -219,7 +219,7 @@ static int read_some(struct range_source *s, const struct call *call, struct err
 	char buf[4] = "";
 	int r = range_source_read(s, call, 4, 4, buf, e);
 	if (r == 0)
-		assert_memory_equal(buf, CONTENT + 4, 4);
+		assert_memory_equal(buf, &CONTENT[4], 4);
 	return r;
 }
 

@@ -20,7 +20,6 @@ It never looks at a path below a mount point: a dead or hung mount cannot hold i
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -102,11 +101,20 @@ def unmount(point):
 
 
 def remove_tree(path):
-    """Removes a directory, unless something is still mounted in it."""
+    """Removes a directory, unless something is still mounted in it.
+
+    By rm, which copes with any depth; directories that their owner may not change are
+    made his first where that stopped it.
+    """
     if mount_points(path):
         return False
-    shutil.rmtree(path, ignore_errors=True)
-    return not os.path.lexists(path)
+    remove = ["rm", "-rf", "--one-file-system", "--", path]
+    for command in (remove, ["chmod", "-R", "u+rwX", "--", path], remove):
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        if not os.path.lexists(path):
+            return True
+    return False
 
 
 class Ledger:

@@ -7,14 +7,20 @@
  * share, so that a failing store is not stormed.
  *
  * Dealt with here, invisible to callers:
- *   429, 500, 502, 503, 504, resets, cuts, stalls   full jitter; Retry-After is obeyed;
- *                                                   after a stall on a new connection
+ *   429, 5xx but 501, 505, 507; 408; resets, cuts, stalls   full jitter; Retry-After is
+ *                                                   obeyed; after a stall on a new
+ *                                                   connection
  *   ExpiredToken, InvalidAccessKeyId, SignatureDoesNotMatch   credentials are refreshed
  *                                                   once and the request replayed
  *   RequestTimeTooSkewed                            the offset is learned from Date
- *   301, 307, 308, 400 with x-amz-bucket-region     signed again for that region/endpoint
+ *   301, 307, 308, 400 that name another region     signed again for that region; at AWS
+ *                                                   sent to that region's host
+ *   a late answer to a demanded range               asked a second time (fetch/hedge.h)
  *
  * Everything else (200, 206, 304, 403, 404, 409, 412, 416, 501 ...) is the caller's.
+ *
+ * One leaf lock guards what was learned (region, host, clock), the budget, the hedges'
+ * memory and the counters.
  */
 #ifndef LARDER_FETCH_EXCHANGE_H
 #define LARDER_FETCH_EXCHANGE_H
@@ -37,21 +43,26 @@ struct exchange_request {
 	int body_fd; /* -1: none */
 	uint64_t body_offset;
 	uint64_t body_len;
-	const char *payload_sha256; /* 64 hex digits; NULL: computed for body in memory, the
-	                               empty digest without a body */
+	const char *payload_sha256; /* 64 hex digits or "UNSIGNED-PAYLOAD"; NULL: computed,
+	                               for a body in a file by reading it once more */
 	void *sink;
 	size_t sink_len;
 	size_t body_max;
-	bool once; /* not idempotent: never sent again after bytes may have been acted on */
+	uint64_t stall_timeout_ns; /* 0: the settings'; a server that thinks long before it
+	                              answers (CompleteMultipartUpload) needs more */
+	bool once; /* not idempotent: never sent again after bytes may have been acted on; costs
+	              a connection of its own, since on a used one libcurl may repeat it */
 };
 
 struct exchanger_options {
-	const char *scheme_host; /* "https://host[:port]", copied */
+	const char *scheme_host; /* canonical origin (fetch/origin.h), copied */
 	const char *region;      /* for signing, copied; NULL: unsigned requests */
 	struct creds *creds;     /* borrowed; NULL: unsigned requests */
 	const struct settings *settings; /* borrowed during the call only */
 };
 
+/* Starts the transfer thread. 0, -EINVAL for an origin or region that is too long,
+ * -ENOMEM, -EAGAIN. */
 int exchanger_new(
 	const struct exchanger_options *o, struct exchanger **ret, struct error *e);
 void exchanger_free(struct exchanger *x);

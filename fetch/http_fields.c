@@ -62,7 +62,7 @@ static struct span trimmed(struct span s)
 	return s;
 }
 
-/* --- Content-Range ------------------------------------------------------------------ */
+/* --- Content-Range --------------------------------------------------------------- */
 
 static bool take_total(struct span *s, struct content_range *r)
 {
@@ -98,7 +98,7 @@ int parse_content_range(const char *value, size_t len, struct content_range *ret
 	return 0;
 }
 
-/* --- dates -------------------------------------------------------------------------- */
+/* --- dates ----------------------------------------------------------------------- */
 
 static const char *const weekdays[] = {
 	"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};

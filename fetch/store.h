@@ -86,8 +86,9 @@ int store_list(struct store *s, const struct call *call, const char *prefix, boo
 /* --- what it did ------------------------------------------------------------------ */
 
 struct store_stats {
-	uint64_t requests;
+	uint64_t requests; /* hedges and retries included */
 	uint64_t retries;
+	uint64_t hedges; /* asked a second time because the first answer was late */
 	uint64_t received_bytes; /* of bodies */
 	uint64_t sent_bytes;     /* of bodies */
 	uint64_t round_trip_ns;  /* smoothed time to first byte; 0: nothing measured */

@@ -64,7 +64,7 @@ static void list_remove(struct leg_list *list, struct transfer_leg *leg)
 	list->count--;
 }
 
-/* --- the thread: legs --------------------------------------------------------------- */
+/* --- the thread: legs ------------------------------------------------------------ */
 
 static struct transfer_leg *idle_leg(struct transfer *t)
 {

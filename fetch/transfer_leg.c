@@ -16,7 +16,7 @@
 #define SEND_BUFFER    (256l << 10)
 #define KEEPALIVE_S    30l
 
-/* --- callbacks: 0 from those that move bytes ends the transfer --------------------- */
+/* --- callbacks: 0 from those that move bytes ends the transfer ------------------- */
 
 static size_t fail(struct transfer_leg *leg, int code, const char *what)
 {
@@ -203,7 +203,7 @@ static int on_close(void *arg, curl_socket_t fd)
 	return 0;
 }
 
-/* --- the handle --------------------------------------------------------------------- */
+/* --- the handle ------------------------------------------------------------------ */
 
 #define SET(option, value) failed |= curl_easy_setopt(easy, CURLOPT_##option, value)
 

@@ -25,13 +25,15 @@ stuck) trap '' TERM;;
 status) result=23;;
 esac
 serve() {
-    while [ "$MODE" = stuck ] || grep -q " $point tmpfs" /proc/self/mounts; do read -t 0.02 <> <(:); done
+    while [ "$MODE" = stuck ] || grep -q " $point tmpfs" /proc/self/mounts; do
+        read -t 0.02 <> <(:)
+    done
 }
 case " $* " in
 *' --foreground '*) serve; exit ${result:-0};;
 esac
 # the name that a daemon has: its arguments hold the mount point
-MODE=serve setsid bash -c 'while grep -q " $0 tmpfs" /proc/self/mounts; do read -t 0.02 <> <(:); done' \
+setsid bash -c 'while grep -q " $0 tmpfs" /proc/self/mounts; do read -t 0.02 <> <(:); done' \
     "$point" < /dev/null > /dev/null 2>&1 &
 exit 0
 """

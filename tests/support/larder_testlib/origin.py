@@ -518,7 +518,9 @@ class Origin(HttpServer):
         shown = (lambda name: sigv4.encode(name, "/")) if by_url else escape
         entries = "".join(self._list_entry(shown(name), groups[name], found.get(name))
                           for name in page)
-        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
+        token = ""
+        if more:
+            token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>"
         return _xml(f"<ListBucketResult><Name>{bucket}</Name><KeyCount>{len(page)}</KeyCount>"
                     f"{'<EncodingType>url</EncodingType>' if by_url else ''}"
                     f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}"

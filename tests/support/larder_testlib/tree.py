@@ -187,12 +187,15 @@ class _Maker:
 
     def _content(self, size):
         """Sometimes as compressible as source code, sometimes not at all."""
-        if self.random.random() < 0.6:
-            words = [self.random.randbytes(self.random.randrange(1, 12)) for _ in range(40)]
-            text = b" ".join(self.random.choices(words, k=size // 4 + 1))
-            text *= size // max(len(text), 1) + 1
-            return text[:size]
-        return self.random.randbytes(size)
+        if self.random.random() < 0.4:
+            return self.random.randbytes(size)
+        words = [self.random.randbytes(self.random.randrange(1, 12)) for _ in range(40)]
+        text = b" ".join(self.random.choices(words, k=min(size // 4, 2000) + 1))
+        parts, length = [], 0
+        while length < size:  # longer than a text: texts with something new between
+            parts += [text, self.random.randbytes(len(text) // 8)]
+            length += len(text) + len(parts[-1])
+        return b"".join(parts)[:size]
 
     def _file(self, directory, name, write):
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600,

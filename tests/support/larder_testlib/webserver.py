@@ -103,7 +103,8 @@ KeepAliveTimeout 60
 Timeout 60
 PidFile {dir}/pid
 ErrorLog {logs}/error.log
-LogFormat "%r\\t%>s\\t%B\\t%{{Range}}i\\t%{{If-Match}}i\\t%{{If-None-Match}}i\\t%{{User-Agent}}i" tests
+LogFormat "%r\\t%>s\\t%B\\t%{{Range}}i\\t%{{If-Match}}i\\t%{{If-None-Match}}i\\t\
+%{{User-Agent}}i" tests
 CustomLog {logs}/access.log tests
 ForensicLog {logs}/forensic.log
 DavLockDB {dir}/locks/db

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fetch/s3_error.h"
+
 /* --- refusals ---------------------------------------------------------------------- */
 
 /* "http://host/a/b/" for "/a/b": servers of files answer so for a directory. */
@@ -24,14 +26,39 @@ static int refuse_moved(const struct http_target *t, const struct http_response 
 		t->store, location, response->status);
 }
 
+static void read_error(const struct http_response *response, struct s3_error *ret)
+{
+	*ret = (struct s3_error){0};
+	s3_error_parse(response->body.data, response->body.len, ret);
+}
+
+static int refuse_missing(const struct http_target *t,
+	const struct http_response *response, struct error *e)
+{
+	struct s3_error why;
+	read_error(response, &why);
+	if (!strcmp(why.code, "NoSuchBucket"))
+		return error_set(e, -EIO, "the bucket of '%s' does not exist", t->store);
+	return error_set(e, -ENOENT, "there is no key '%s' in '%s'", t->key, t->store);
+}
+
+static int refuse_otherwise(const struct http_target *t,
+	const struct http_response *response, struct error *e)
+{
+	struct s3_error why;
+	read_error(response, &why);
+	return error_set(e, -EIO, "'%s' answered %d for '%s'%s%s%s%s", t->store,
+		response->status, t->key, why.code[0] ? ": " : "", why.code,
+		why.message[0] ? ": " : "", why.message);
+}
+
 int http_answer_refusal(const struct http_target *t, const struct http_response *response,
 	struct error *e)
 {
 	switch (response->status) {
 	case 404:
 	case 410:
-		return error_set(
-			e, -ENOENT, "there is no key '%s' in '%s'", t->key, t->store);
+		return refuse_missing(t, response, e);
 	case 401:
 	case 403:
 		return error_set(
@@ -43,9 +70,17 @@ int http_answer_refusal(const struct http_target *t, const struct http_response 
 	case 308:
 		return refuse_moved(t, response, e);
 	default:
-		return error_set(e, -EIO, "'%s' answered %d for '%s'", t->store,
-			response->status, t->key);
+		return refuse_otherwise(t, response, e);
 	}
+}
+
+int http_answer_write_refusal(const struct http_target *t,
+	const struct http_response *response, struct error *e)
+{
+	if (response->status != 404)
+		return http_answer_refusal(t, response, e);
+	return error_set(
+		e, -EIO, "there is no store '%s' to put '%s' into", t->store, t->key);
 }
 
 static int refuse_contradiction(

@@ -10,21 +10,14 @@
  *   -ENOENT   404; a redirect to the same path with a '/' (a directory, not an object)
  *   -EACCES   401, 403
  *   -EBADMSG  the answer contradicts itself or the request: worth asking once more
- *   -EIO      any other status
+ *   -EIO      any other status; 404 when it is the bucket that is not there
  */
 #ifndef LARDER_FETCH_HTTP_ANSWER_H
 #define LARDER_FETCH_HTTP_ANSWER_H
 
+#include "fetch/http_target.h"
 #include "fetch/pin.h"
 #include "fetch/transfer.h"
-
-/* Where an object lies, and its names for sentences. All borrowed. */
-struct http_target {
-	struct exchanger *exchanger;
-	const char *path;  /* absolute, percent-encoded, as sent */
-	const char *key;   /* below the store */
-	const char *store; /* store_name() */
-};
 
 /* The answer to "Range: bytes=-asked", its body in a sink of `asked` bytes. 0: *ret is
  * the pin, and response->received bytes are the object's last ones. -ERANGE: it cannot be
@@ -46,6 +39,10 @@ int http_answer_range(const struct http_target *t, const struct http_response *r
 /* Any answer that is not the one hoped for, in words: one of the common verdicts. */
 int http_answer_refusal(const struct http_target *t, const struct http_response *response,
 	struct error *e);
+
+/* The same for a write: a 404 is no miss then, but a store that is not there: -EIO. */
+int http_answer_write_refusal(const struct http_target *t,
+	const struct http_response *response, struct error *e);
 
 /* What the fields say of the whole object, whose size is known otherwise. */
 void http_answer_pin(const struct http_fields *f, uint64_t size, struct pin *ret);

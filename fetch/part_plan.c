@@ -6,7 +6,7 @@
 #define GROWTH_PARTS   500u  /* parts until the size doubles again */
 #define EXPECTED_PARTS 4000u /* of an object whose size was guessed right */
 #define BLIND_EQUAL    (UINT64_C(64) * MIB) /* equal parts of an unknown number of bytes */
-#define FLIGHT_BYTES   (UINT64_C(128) * MIB)
+#define FLIGHT_BYTES   (UINT64_C(64) * MIB)
 #define FLIGHT_LEAST   3u
 
 static uint64_t clamp(uint64_t size)

@@ -29,7 +29,7 @@ struct part_plan part_plan_for(uint64_t expected_size, bool equal);
 uint64_t part_plan_size(const struct part_plan *plan, unsigned number);
 
 /* How many parts of this size may be in memory at once, so that it stays within bounds
- * (some 128 MiB, or 3 parts when they are large); at least 1, at most `most`. */
+ * (some 64 MiB, or 3 parts when they are large); at least 1, at most `most`. */
 unsigned part_plan_in_flight(uint64_t part_size, unsigned most);
 
 #endif

@@ -111,6 +111,41 @@ static void refusals_have_their_codes(void **state)
 	assert_int_equal(open_answer(301, 0, "Location: http://h/elsewhere", &pin), -EIO);
 }
 
+static void a_missing_bucket_is_no_miss(void **state)
+{
+	static const char body[] = "<Error><Code>NoSuchBucket</Code></Error>";
+	struct pin pin;
+	struct error e = {0};
+	struct http_response r = answer(404, 0, "");
+	r.body = BUF_INIT(sizeof(body));
+	assert_int_equal(buf_append_str(&r.body, body), 0);
+	assert_int_equal(http_answer_opening(&target, &r, 100, &pin, &e), -EIO);
+	assert_string_equal(e.text, "the bucket of 's3://b' does not exist");
+	buf_finish(&r.body);
+}
+
+static void writing_meets_no_miss(void **state)
+{
+	struct http_response r = answer(404, 0, "");
+	assert_int_equal(http_answer_write_refusal(&target, &r, NULL), -EIO);
+	r = answer(403, 0, "");
+	assert_int_equal(http_answer_write_refusal(&target, &r, NULL), -EACCES);
+}
+
+static void an_answer_is_told_in_its_own_words(void **state)
+{
+	static const char body[] =
+		"<Error><Code>SlowDown</Code><Message>Please wait</Message></Error>";
+	struct error e = {0};
+	struct http_response r = answer(503, 0, "");
+	r.body = BUF_INIT(sizeof(body));
+	assert_int_equal(buf_append_str(&r.body, body), 0);
+	assert_int_equal(http_answer_refusal(&target, &r, &e), -EIO);
+	assert_string_equal(
+		e.text, "'s3://b' answered 503 for 'k': SlowDown: Please wait");
+	buf_finish(&r.body);
+}
+
 static void a_redirect_to_a_directory_is_a_miss(void **state)
 {
 	struct pin pin;
@@ -195,6 +230,9 @@ int main(void)
 		cmocka_unit_test(other_bytes_than_the_last_are_no_opening),
 		cmocka_unit_test(servers_without_suffix_ranges_are_asked_otherwise),
 		cmocka_unit_test(refusals_have_their_codes),
+		cmocka_unit_test(a_missing_bucket_is_no_miss),
+		cmocka_unit_test(writing_meets_no_miss),
+		cmocka_unit_test(an_answer_is_told_in_its_own_words),
 		cmocka_unit_test(a_redirect_to_a_directory_is_a_miss),
 		cmocka_unit_test(a_look_needs_a_size),
 		cmocka_unit_test(the_range_of_the_pinned_object_is_taken),

@@ -77,7 +77,7 @@ static void parts_stay_equal_where_they_must(void **state)
 
 static void memory_in_flight_is_bounded(void **state)
 {
-	assert_int_equal(part_plan_in_flight(8 * MIB, 100), 16);
+	assert_int_equal(part_plan_in_flight(8 * MIB, 100), 8);
 	assert_int_equal(part_plan_in_flight(8 * MIB, 4), 4);
 	assert_int_equal(part_plan_in_flight(64 * MIB, 16), 3);
 	assert_int_equal(part_plan_in_flight(4 * GIB, 16), 3);

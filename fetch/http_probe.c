@@ -1,0 +1,287 @@
+#include "fetch/http_probe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fetch/base/lock.h"
+#include "fetch/base/thread.h"
+#include "fetch/exchange.h"
+#include "fetch/http_object.h"
+#include "fetch/http_put.h"
+#include "fetch/sigv4.h"
+
+#define PROBE_KEY    ".larder/probe"
+#define PROBE_BODY   "larder probe\n"
+#define CONFLICT_MAX 4 /* tries that may end in a conflict */
+#define CLEAN_MAX    (PROBE_RACERS_MAX + 8)
+#define QUERY_MAX    (3 * PIN_VERSION_SIZE + 16)
+
+/* --- single writes ------------------------------------------------------------------ */
+
+static int put_once(const struct http_target *t, const struct call *call,
+	enum put_verdict *ret, struct error *e)
+{
+	char nonce[NONCE_SIZE];
+	struct digest digest;
+	struct pin pin;
+	int r = nonce_new(nonce);
+	if (r == 0)
+		r = digest_of(PROBE_BODY, strlen(PROBE_BODY), &digest);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot probe '%s'", t->store);
+	const struct http_put put = {
+		.target = t,
+		.if_absent = true,
+		.nonce = nonce,
+		.data = PROBE_BODY,
+		.fd = -1,
+		.len = strlen(PROBE_BODY),
+		.sha256 = &digest,
+	};
+	return http_put_once(&put, call, ret, &pin, e);
+}
+
+/* Waits conflicts out for a while: PUT_CONFLICT then means that the store always says so.
+ */
+static int put_patiently(const struct http_target *t, const struct call *call,
+	enum put_verdict *ret, struct error *e)
+{
+	for (unsigned i = 0;; i++) {
+		int r = put_once(t, call, ret, e);
+		if (r < 0 || *ret != PUT_CONFLICT || i == CONFLICT_MAX)
+			return r;
+		r = t->make_way ? t->make_way(t, call, e) : 0;
+		if (r == 0)
+			r = http_pause(call, i);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* A refusal counts only when there is something that it can be about. */
+static int judge_refusal(const struct http_target *t, const struct call *call,
+	enum honour *ret, struct error *e)
+{
+	struct pin pin;
+	bool denied = false;
+	int r = http_stat_object(t, call, &pin, &denied, e);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret = r == 0 || denied ? HONOUR_ATOMIC : HONOUR_NO;
+	return 0;
+}
+
+static int probe_twice(const struct http_target *t, const struct call *call,
+	enum honour *ret, struct error *e)
+{
+	enum put_verdict verdict = PUT_STORED;
+	int r = 0;
+	for (int i = 0; i < 2 && verdict == PUT_STORED; i++) {
+		r = put_patiently(t, call, &verdict, e);
+		if (r < 0)
+			return r;
+	}
+	if (verdict == PUT_EXISTS || verdict == PUT_CONFLICT)
+		return judge_refusal(t, call, ret, e);
+	*ret = HONOUR_NO;
+	return 0;
+}
+
+int http_probe_quick(const struct http_root *root, const struct call *call,
+	enum honour *ret, struct error *e)
+{
+	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
+	struct http_target target;
+	int r = http_target_of(root, PROBE_KEY, &path, &target, e);
+	return r < 0 ? r : probe_twice(&target, call, ret, e);
+}
+
+/* --- fresh keys --------------------------------------------------------------------- */
+
+int http_probe_fresh_key(char ret[static PROBE_KEY_SIZE])
+{
+	char nonce[NONCE_SIZE];
+	int r = nonce_new(nonce);
+	if (r == 0)
+		snprintf(ret, PROBE_KEY_SIZE, PROBE_KEY "-%s", nonce);
+	return r;
+}
+
+/* True when something was removed. */
+static bool remove_latest(const struct http_target *t, const struct call *call)
+{
+	CLEANUP(buf_finish) struct buf query = BUF_INIT(QUERY_MAX);
+	CLEANUP(http_response_finish) struct http_response response = {0};
+	struct pin pin;
+	bool denied = false;
+	if (http_stat_object(t, call, &pin, &denied, NULL) < 0)
+		return false;
+	if (pin.version_id[0] && (buf_append_str(&query, "versionId=") < 0 ||
+					 uri_encode(&query, pin.version_id,
+						 strlen(pin.version_id), false) < 0))
+		return false;
+	const struct exchange_request request = {
+		.method = "DELETE",
+		.path = t->path,
+		.query = buf_str(&query),
+		.body_fd = -1,
+	};
+	return exchange_perform(t->exchanger, call, &request, &response, NULL, NULL) ==
+		       0 &&
+	       response.status >= 200 && response.status < 300;
+}
+
+void http_probe_clean_up(const struct http_target *t)
+{
+	const struct call call = {
+		.deadline_ns = clock_monotonic_ns() + PROBE_CLEAN_UP_NS};
+	for (unsigned i = 0; i < CLEAN_MAX && remove_latest(t, &call); i++)
+		;
+}
+
+/* --- races -------------------------------------------------------------------------- */
+
+struct race {
+	const struct call *call;
+	racer_fn *run;
+	void *arg;
+	pthread_mutex_t lock;
+	pthread_cond_t starting;
+	bool started;       /* under lock */
+	unsigned winners;   /* under lock */
+	struct error error; /* under lock; the first */
+};
+
+struct racer {
+	struct race *race;
+	unsigned number;
+	pthread_t thread;
+};
+
+static void await_start(struct race *race)
+{
+	LOCK_SCOPE(&race->lock);
+	while (!race->started)
+		pthread_cond_wait(&race->starting, &race->lock);
+}
+
+static void *run_racer(void *arg)
+{
+	const struct racer *racer = arg;
+	struct race *race = racer->race;
+	struct error why = {0};
+	bool won = false;
+	await_start(race);
+	int r = race->run(race->arg, racer->number, race->call, &won, &why);
+	if (r < 0 && !why.code)
+		error_set_errno(&why, r, "a probe failed");
+	LOCK_SCOPE(&race->lock);
+	race->winners += won;
+	if (r < 0 && !race->error.code)
+		race->error = why;
+	return NULL;
+}
+
+static void start_race(struct race *race)
+{
+	LOCK_SCOPE(&race->lock);
+	race->started = true;
+	pthread_cond_broadcast(&race->starting);
+}
+
+static int run_race(struct race *race, unsigned n, struct error *e)
+{
+	struct racer racers[PROBE_RACERS_MAX];
+	unsigned running = 0;
+	int r = 0;
+	while (running < n && r == 0) {
+		racers[running] = (struct racer){.race = race, .number = running};
+		r = thread_start(&racers[running].thread, run_racer, &racers[running]);
+		running += r == 0;
+	}
+	start_race(race);
+	for (unsigned i = 0; i < running; i++)
+		pthread_join(racers[i].thread, NULL);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot start the probe's threads");
+	if (race->error.code)
+		error_copy(e, &race->error);
+	return race->error.code;
+}
+
+/* A cancel wakes one waiter only, so the racers are bound by the deadline alone. */
+int http_probe_race(const struct call *call, unsigned n, racer_fn *run, void *arg,
+	unsigned *ret_winners, struct error *e)
+{
+	const struct call racing = {.deadline_ns = call->deadline_ns};
+	struct race race = {
+		.call = &racing,
+		.run = run,
+		.arg = arg,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.starting = PTHREAD_COND_INITIALIZER,
+	};
+	int r = call_check(call);
+	if (r < 0)
+		return error_set_errno(e, r, "the probe was ended");
+	r = run_race(&race, n < PROBE_RACERS_MAX ? n : PROBE_RACERS_MAX, e);
+	if (r == 0)
+		*ret_winners = race.winners;
+	return r;
+}
+
+static int race_put(void *arg, unsigned number, const struct call *call, bool *ret_won,
+	struct error *e)
+{
+	const struct http_target *t = arg;
+	enum put_verdict verdict;
+	int r = put_once(t, call, &verdict, e);
+	*ret_won = r == 0 && verdict == PUT_STORED;
+	return r;
+}
+
+static int race_once(const struct http_root *root, const struct call *call,
+	unsigned racers, unsigned *ret_winners, struct error *e)
+{
+	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
+	char key[PROBE_KEY_SIZE];
+	struct http_target target;
+	int r = http_probe_fresh_key(key);
+	if (r == 0)
+		r = http_target_of(root, key, &path, &target, e);
+	if (r < 0)
+		return r;
+	r = http_probe_race(call, racers, race_put, &target, ret_winners, e);
+	http_probe_clean_up(&target);
+	return r;
+}
+
+static int probe_fresh(const struct http_root *root, const struct call *call,
+	enum honour *ret, struct error *e)
+{
+	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
+	char key[PROBE_KEY_SIZE];
+	struct http_target target;
+	int r = http_probe_fresh_key(key);
+	if (r == 0)
+		r = http_target_of(root, key, &path, &target, e);
+	if (r < 0)
+		return r;
+	r = probe_twice(&target, call, ret, e);
+	http_probe_clean_up(&target);
+	return r;
+}
+
+int http_probe_races(const struct http_root *root, const struct call *call,
+	unsigned racers, unsigned rounds, enum honour *ret, struct error *e)
+{
+	int r = probe_fresh(root, call, ret, e);
+	for (unsigned i = 0; i < rounds && r == 0 && *ret == HONOUR_ATOMIC; i++) {
+		unsigned winners = 0;
+		r = race_once(root, call, racers, &winners, e);
+		if (r == 0 && winners > 1)
+			*ret = HONOUR_SEQUENTIAL;
+	}
+	return r;
+}

@@ -1,0 +1,41 @@
+/*
+ * Asking a store over HTTP which conditions it honours: what the probes of the s3:// and
+ * http(s):// stores have in common.
+ */
+#ifndef LARDER_FETCH_HTTP_PROBE_H
+#define LARDER_FETCH_HTTP_PROBE_H
+
+#include "fetch/http_target.h"
+#include "fetch/nonce.h"
+#include "fetch/probe.h"
+
+#define PROBE_RACERS_MAX  64u
+#define PROBE_KEY_SIZE    64 /* bytes, the NUL included */
+#define PROBE_CLEAN_UP_NS (UINT64_C(5) * NS_PER_SECOND)
+
+/* Writes the key ".larder/probe" twice. *ret: HONOUR_NO, or HONOUR_ATOMIC (nothing has
+ * been seen to fail). -EACCES: not allowed to write. Others as publication_begin(). */
+int http_probe_quick(const struct http_root *root, const struct call *call,
+	enum honour *ret, struct error *e);
+
+/* The same on a fresh key, and then races of so many writers on fresh keys. */
+int http_probe_races(const struct http_root *root, const struct call *call,
+	unsigned racers, unsigned rounds, enum honour *ret, struct error *e);
+
+/* A key that nobody else has. 0 or -EIO. */
+int http_probe_fresh_key(char ret[static PROBE_KEY_SIZE]);
+
+/* Removes the key, all versions of it that come to light, where that is allowed; within
+ * some seconds of its own. */
+void http_probe_clean_up(const struct http_target *t);
+
+/* One of the racers, numbered from 0. 0 and *ret_won, or an error. */
+typedef int racer_fn(void *arg, unsigned number, const struct call *call, bool *ret_won,
+	struct error *e);
+
+/* Runs racers 0 to n - 1 (at most PROBE_RACERS_MAX) in threads that begin together. 0 and
+ * how many won; the first error otherwise; -EAGAIN no threads. */
+int http_probe_race(const struct call *call, unsigned n, racer_fn *run, void *arg,
+	unsigned *ret_winners, struct error *e);
+
+#endif

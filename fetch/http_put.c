@@ -1,0 +1,203 @@
+#include "fetch/http_put.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "fetch/exchange.h"
+#include "fetch/http_object.h"
+
+#define FIELDS_MAX     5
+#define FIELD_SIZE     128
+#define PAUSE_FIRST_NS (UINT64_C(50) * NS_PER_MS)
+#define PAUSE_LAST_NS  (UINT64_C(3) * NS_PER_SECOND)
+
+struct put_fields {
+	const char *lines[FIELDS_MAX];
+	char nonce[FIELD_SIZE];
+	char identity[FIELD_SIZE];
+};
+
+static void write_fields(const struct http_put *put, struct put_fields *f)
+{
+	size_t n = 0;
+	f->lines[n++] = "content-type: application/octet-stream";
+	if (put->if_absent)
+		f->lines[n++] = "if-none-match: *";
+	if (put->identity) {
+		char hex[DIGEST_HEX_SIZE];
+		digest_hex(put->identity, hex);
+		snprintf(f->identity, FIELD_SIZE, "x-amz-meta-larder-identity: %s", hex);
+		f->lines[n++] = f->identity;
+	}
+	snprintf(f->nonce, FIELD_SIZE, "x-amz-meta-larder-nonce: %s", put->nonce);
+	f->lines[n++] = f->nonce;
+	f->lines[n] = NULL;
+}
+
+static int send_put(const struct http_put *put, const struct call *call,
+	struct http_response *ret, struct error *e)
+{
+	struct put_fields fields;
+	char hex[DIGEST_HEX_SIZE];
+	write_fields(put, &fields);
+	digest_hex(put->sha256, hex);
+	const struct exchange_request request = {
+		.method = "PUT",
+		.path = put->target->path,
+		.headers = fields.lines,
+		.body = put->data,
+		.body_fd = put->data ? -1 : put->fd,
+		.body_len = put->len,
+		.payload_sha256 = hex,
+	};
+	int r = exchange_perform(put->target->exchanger, call, &request, ret, NULL, e);
+	if (r < 0)
+		error_prefix(e, "cannot put '%s' into '%s': ", put->target->key,
+			put->target->store);
+	return r;
+}
+
+static bool judge_put(int status, bool if_absent, enum put_verdict *ret)
+{
+	switch (status) {
+	case 200:
+	case 201:
+	case 204:
+		*ret = PUT_STORED;
+		return true;
+	case 304:
+	case 412:
+		*ret = PUT_EXISTS;
+		return if_absent;
+	case 409:
+		*ret = PUT_CONFLICT;
+		return true;
+	case 405:
+	case 501:
+		*ret = PUT_UNSUPPORTED;
+		return true;
+	default:
+		return false;
+	}
+}
+
+int http_put_once(const struct http_put *put, const struct call *call,
+	enum put_verdict *ret, struct pin *ret_pin, struct error *e)
+{
+	CLEANUP(http_response_finish) struct http_response response = {0};
+	int r = send_put(put, call, &response, e);
+	if (r < 0)
+		return r;
+	enum put_verdict verdict;
+	if (!judge_put(response.status, put->if_absent, &verdict))
+		return http_answer_write_refusal(put->target, &response, e);
+	if (verdict == PUT_STORED)
+		http_answer_pin(&response.fields, put->len, ret_pin);
+	*ret = verdict;
+	return 0;
+}
+
+int http_who_won(const struct http_target *t, const struct call *call, const char *nonce,
+	struct publish_result *ret, struct error *e)
+{
+	struct publish_result result = {.outcome = ALREADY_PUBLISHED};
+	bool denied = false;
+	int r = http_stat_object(t, call, &result.pin, &denied, e);
+	if (r < 0 && !denied)
+		return r;
+	if (r == 0 && !strcmp(result.pin.nonce, nonce))
+		result.outcome = PUBLISHED;
+	*ret = result;
+	return 0;
+}
+
+int http_pause(const struct call *call, unsigned tries)
+{
+	uint64_t most = PAUSE_FIRST_NS << (tries < 10 ? tries : 10);
+	uint32_t random = UINT32_MAX;
+	getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	if (most > PAUSE_LAST_NS)
+		most = PAUSE_LAST_NS;
+	return call_pause(
+		call, clock_monotonic_ns() + most * (uint64_t)random / UINT32_MAX);
+}
+
+static int refuse_unsupported(const struct http_put *put, struct error *e)
+{
+	return error_set(e, -EOPNOTSUPP, "'%s' does not take %s", put->target->store,
+		put->if_absent ? "conditional writes" : "writes");
+}
+
+/* A folder is missing (WebDAV), or another write is under way. */
+static int wait_out_conflict(const struct http_target *t, const struct call *call,
+	unsigned tries, struct error *e)
+{
+	int r = t->make_way ? t->make_way(t, call, e) : 0;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = http_pause(call, tries);
+	return r < 0 ? error_set_errno(
+			       e, r, "cannot put '%s' into '%s'", t->key, t->store)
+		     : 0;
+}
+
+/* No answer came: perhaps it got lost behind a success. */
+static int settle_unanswered(const struct http_put *put, const struct call *call, int r,
+	struct publish_result *ret)
+{
+	struct publish_result found;
+	if (r != -EIO || http_who_won(put->target, call, put->nonce, &found, NULL) < 0 ||
+		found.outcome != PUBLISHED)
+		return r;
+	*ret = found;
+	return 0;
+}
+
+/* -EAGAIN: nothing is decided yet. */
+static int try_put(const struct http_put *put, const struct call *call, unsigned tries,
+	struct publish_result *ret, struct error *e)
+{
+	enum put_verdict verdict;
+	struct pin pin;
+	int r = http_put_once(put, call, &verdict, &pin, e);
+	if (r < 0)
+		return settle_unanswered(put, call, r, ret);
+	switch (verdict) {
+	case PUT_EXISTS: /* unless it is gone again by now */
+		r = http_who_won(put->target, call, put->nonce, ret, e);
+		return r == -ENOENT ? -EAGAIN : r;
+	case PUT_CONFLICT:
+		r = wait_out_conflict(put->target, call, tries, e);
+		return r < 0 ? r : -EAGAIN;
+	case PUT_UNSUPPORTED:
+		return refuse_unsupported(put, e);
+	case PUT_STORED:
+		break;
+	}
+	*ret = (struct publish_result){PUBLISHED, pin};
+	return 0;
+}
+
+/* Some stores answer 409 for a key that exists. */
+static int settle_conflicts(const struct http_put *put, const struct call *call,
+	struct publish_result *ret, struct error *e)
+{
+	int r = put->if_absent ? http_who_won(put->target, call, put->nonce, ret, e)
+			       : -ENOENT;
+	if (r != -ENOENT)
+		return r;
+	return error_set(e, -EIO,
+		"'%s' in '%s' is refused again and again, but is not there",
+		put->target->key, put->target->store);
+}
+
+int http_put_object(const struct http_put *put, const struct call *call,
+	struct publish_result *ret, struct error *e)
+{
+	int r = -EAGAIN;
+	for (unsigned i = 0; i < HTTP_CONFLICTS_MAX && r == -EAGAIN; i++)
+		r = try_put(put, call, i, ret, e);
+	return r == -EAGAIN ? settle_conflicts(put, call, ret, e) : r;
+}

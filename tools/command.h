@@ -5,7 +5,7 @@
 #ifndef LARDER_TOOLS_COMMAND_H
 #define LARDER_TOOLS_COMMAND_H
 
-#include "tools/options.h"
+#include "fetch/options.h"
 
 struct command {
 	const char *name;

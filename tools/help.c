@@ -5,18 +5,6 @@
 
 #include "fetch/base/json_out.h"
 
-#define NAME_WIDTH 27 /* columns of an option and its word */
-
-static void put_option(char letter, const char *name, const char *argument, const char *help)
-{
-	char left[64];
-	int used = letter ? snprintf(left, sizeof(left), "  -%c, ", letter) :
-			    snprintf(left, sizeof(left), "      ");
-	snprintf(left + used, sizeof(left) - (size_t)used, "--%s%s%s", name,
-		argument ? " " : "", argument ? argument : "");
-	printf("%-*s  %s\n", NAME_WIDTH, left, help);
-}
-
 void help_overview(void)
 {
 	puts("larder: CI caches as mounted directories\n");
@@ -33,13 +21,13 @@ void help_command(const struct command *c)
 	for (size_t i = 0; i < options_count; i++) {
 		const struct option_info *o = &options_table[i];
 		if (o->commands & c->bit)
-			put_option(o->letter, o->name, o->argument, o->help);
+			options_print(stdout, o->letter, o->name, o->argument, o->help);
 	}
 	if (!(c->bit & COMMAND_STORE))
 		return;
 	puts("\nHow the store is reached:");
 	for (size_t i = 0; i < settings_count; i++)
-		put_option(0, settings_table[i].name, settings_table[i].argument,
+		options_print(stdout, 0, settings_table[i].name, settings_table[i].argument,
 			settings_table[i].help);
 }
 

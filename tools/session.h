@@ -12,7 +12,7 @@
 #include "fetch/base/buf.h"
 #include "fetch/base/call.h"
 #include "fetch/store.h"
-#include "tools/options.h"
+#include "fetch/options.h"
 
 struct session {
 	struct store *store; /* owned */

@@ -53,6 +53,8 @@ static void parse_line(const char *line, const char *path, struct mount_facts *r
 	len = strcspn(dash + 3, " \n");
 	ret->mounted = true;
 	snprintf(ret->type, sizeof(ret->type), "%.*s", (int)len, dash + 3);
+	word = nth_word(line, 2, &len);
+	snprintf(ret->device, sizeof(ret->device), "%.*s", (int)len, word);
 }
 
 void mount_facts_parse(const char *text, const char *path, struct mount_facts *ret)

@@ -10,8 +10,9 @@
 #include "fetch/base/error.h"
 
 struct mount_facts {
-	bool mounted;  /* something is mounted exactly there */
-	char type[64]; /* of the topmost, such as "fuse.larderfs", "overlay" */
+	bool mounted;    /* something is mounted exactly there */
+	char type[64];   /* of the topmost, such as "fuse.larderfs", "overlay" */
+	char device[32]; /* its device's "major:minor" */
 };
 
 /* path: absolute and without symlinks. 0 or -errno. */

@@ -15,7 +15,7 @@
 #include "fetch/base/mounts.h"
 #include "fetch/base/output_file.h"
 #include "tools/human.h"
-#include "tools/options.h"
+#include "fetch/options.h"
 
 /* --- exit codes --------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-#include "tools/options.h"
+#include "fetch/options.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -9,6 +9,7 @@
 
 #define LEVEL_MOST    19
 #define LEVEL_DEFAULT 3
+#define NAME_WIDTH    27 /* columns of an option and its word */
 
 /* getopt_long's values: letters for options that have one, these for the others. */
 #define VALUE_SETTING 0x1000
@@ -255,4 +256,14 @@ int options_parse(struct options *o, unsigned command, int argc, char **argv,
 	if (r == 0 && !o->help && (command & COMMAND_STORE))
 		r = settings_finish_defaults(&o->settings, e);
 	return r;
+}
+
+void options_print(FILE *out, char letter, const char *name, const char *argument, const char *help)
+{
+	char left[64];
+	int used = letter ? snprintf(left, sizeof(left), "  -%c, ", letter) :
+			    snprintf(left, sizeof(left), "      ");
+	snprintf(left + used, sizeof(left) - (size_t)used, "--%s%s%s", name,
+		argument ? " " : "", argument ? argument : "");
+	fprintf(out, "%-*s  %s\n", NAME_WIDTH, left, help);
 }

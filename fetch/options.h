@@ -4,12 +4,13 @@
  * Those that concern the store are fetch/settings.h's table; this one adds the rest.
  * Parsing, --help, completions and the check of the man pages all read the two tables.
  */
-#ifndef LARDER_TOOLS_OPTIONS_H
-#define LARDER_TOOLS_OPTIONS_H
+#ifndef LARDER_FETCH_OPTIONS_H
+#define LARDER_FETCH_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "fetch/base/error.h"
 #include "fetch/base/vec.h"
@@ -31,17 +32,18 @@ enum command_set {
 	COMMAND_ALL = (1 << 11) - 1,
 	/* those that reach a store: they take fetch/settings.h's options too */
 	COMMAND_STORE = COMMAND_MOUNT | COMMAND_COMMIT | COMMAND_RESTORE | COMMAND_LS |
-		COMMAND_EXISTS | COMMAND_VERIFY | COMMAND_PROBE | COMMAND_DOCTOR,
+			COMMAND_EXISTS | COMMAND_VERIFY | COMMAND_PROBE | COMMAND_DOCTOR,
 };
 
 DEFINE_VEC(word_vec, const char *);
 
 /* What was said. Words are borrowed from argv or the environment. */
 struct options {
-	struct settings settings; /* owned */
+	struct settings settings;  /* owned */
 	struct word_vec arguments; /* owned array: what is no option */
-	struct word_vec setting_words; /* owned array: name, value (NULL for a flag) of each
-	                                  setting on the command line, to be passed on */
+	struct word_vec
+		setting_words; /* owned array: name, value (NULL for a flag) of each
+				  setting on the command line, to be passed on */
 
 	const char *key;
 	struct word_vec fallback_keys;
@@ -89,8 +91,13 @@ void options_finish(struct options *o);
 
 /* Reads argv[1...] for one command (argv[0] is its name) and the environment. argv's
  * order may change. 0; -EINVAL with a sentence that names the word; -ENOMEM. */
-int options_parse(struct options *o, unsigned command, int argc, char **argv,
-	struct error *e);
+int options_parse(
+	struct options *o, unsigned command, int argc, char **argv, struct error *e);
+
+/* Prints one option as --help shows it, in at most 80 columns. letter 0, argument NULL:
+ * it has none. */
+void options_print(
+	FILE *out, char letter, const char *name, const char *argument, const char *help);
 
 /* Was this option of options_table given on the command line? For passing options on. */
 bool options_flag(const struct options *o, const struct option_info *info);

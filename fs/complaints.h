@@ -1,0 +1,45 @@
+/*
+ * Said once, not once for each of a thousand reads.
+ *
+ * A complaint is a log line about one key and one kind of trouble. The same again within
+ * COMPLAINT_NS is counted, and the count is told with the next line. The table is small,
+ * the oldest gives way. The lock is a leaf; the line is written without it.
+ */
+#ifndef LARDER_FS_COMPLAINTS_H
+#define LARDER_FS_COMPLAINTS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fetch/base/call.h"
+#include "fetch/base/log.h"
+
+#define COMPLAINTS_MOST 64
+#define COMPLAINT_NS    (10 * NS_PER_SECOND)
+
+struct complaint {
+	uint64_t subject; /* hash of key and kind; 0: empty */
+	uint64_t said_ns;
+	uint64_t kept_quiet; /* since then */
+};
+
+struct complaints {
+	pthread_mutex_t lock;
+	struct complaint at[COMPLAINTS_MOST]; /* under lock */
+};
+
+void complaints_init(struct complaints *c);
+void complaints_finish(struct complaints *c);
+
+/* Should this be said at now_ns? *ret_quiet: how often it was not said since last time.
+ */
+bool complaints_due(struct complaints *c, uint64_t now_ns, const char *key, int kind,
+	uint64_t *ret_quiet);
+
+/* Logs the sentence unless it was said just now. kind: a negative errno, or any number
+ * that tells troubles of one key apart. */
+void complain(struct complaints *c, enum log_level level, const char *key, int kind,
+	const char *sentence);
+
+#endif

@@ -1,0 +1,103 @@
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fetch/base/cleanup.h"
+#include "fetch/base/exit_code.h"
+#include "fetch/base/io.h"
+#include "fetch/base/log.h"
+
+void daemon_close_inherited(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null",
+				O_RDWR); /* takes the lowest that is free: this one */
+	close_range(3, ~0U, 0);
+}
+
+/* What the child's end without a report means. */
+static int code_of_end(pid_t child)
+{
+	int status;
+	if (waitpid(child, &status, 0) < 0)
+		return EXIT_FAILED;
+	if (WIFSIGNALED(status))
+		return EXIT_SIGNAL + WTERMSIG(status);
+	return WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+}
+
+static int wait_for_report(int from, pid_t child)
+{
+	unsigned char code;
+	ssize_t got;
+	do
+		got = read(from, &code, 1);
+	while (got < 0 && errno == EINTR);
+	return got == 1 ? code : code_of_end(child);
+}
+
+bool daemon_split(struct daemon *d, int *ret_code)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		log_error("cannot make a pipe: %s", strerror(errno));
+		*ret_code = EXIT_FAILED;
+		return true;
+	}
+	CLEANUP(cleanup_close) int from = ends[0];
+	CLEANUP(cleanup_close) int to = ends[1];
+	pid_t child = fork();
+	if (child < 0) {
+		log_error("cannot start a process: %s", strerror(errno));
+		*ret_code = EXIT_FAILED;
+		return true;
+	}
+	if (child > 0) {
+		cleanup_close(&to);
+		*ret_code = wait_for_report(from, child);
+		return true;
+	}
+	d->report = steal_fd(&to);
+	return false;
+}
+
+static int report(struct daemon *d, int code)
+{
+	unsigned char byte = (unsigned char)code;
+	int r = write_fully(d->report, &byte, 1);
+	cleanup_close(&d->report);
+	return r;
+}
+
+static void let_go_of_terminal(void)
+{
+	setsid();
+	if (chdir("/") < 0)
+		log_debug("cannot go to '/': %s", strerror(errno));
+	CLEANUP(cleanup_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null >= 0 && fd <= 2; fd++)
+		dup2(null, fd);
+}
+
+int daemon_ready(struct daemon *d)
+{
+	if (d->report < 0)
+		return 0;
+	int r = report(d, EXIT_DONE);
+	if (r == 0)
+		let_go_of_terminal();
+	return r;
+}
+
+void daemon_failed(struct daemon *d, int code)
+{
+	if (d->report >= 0)
+		report(d, code);
+}

@@ -1,0 +1,65 @@
+#include "fs/device_io.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct device_io *attached;
+
+/* The number of the INIT request that waits for its answer; 0: none (requests' numbers
+ * are never 0, notifications' always are). */
+static atomic_uint_least64_t init_unique;
+
+static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
+{
+	ssize_t got = read(fd, buf, size);
+	if (got < (ssize_t)sizeof(struct fuse_in_header))
+		return got;
+	const struct fuse_in_header *in = buf;
+	if (in->opcode == FUSE_INIT)
+		atomic_store(&init_unique, in->unique);
+	return got;
+}
+
+/* The answer to INIT is a header and a fuse_init_out, or a header alone when refused. */
+static ssize_t write_init(int fd, const struct iovec *iov, int count)
+{
+	const struct fuse_out_header *header = iov[0].iov_base;
+	struct fuse_init_out out = {0};
+	struct iovec patched[2] = {iov[0], {&out, 0}};
+	if (header->error || count != 2 || iov[1].iov_len > sizeof(out) ||
+		iov[1].iov_len < offsetof(struct fuse_init_out, max_background))
+		return writev(fd, iov, count);
+	memcpy(&out, iov[1].iov_base, iov[1].iov_len);
+	patched[1].iov_len = iov[1].iov_len;
+	out.flags |= FUSE_PARALLEL_DIROPS;
+	ssize_t written = writev(fd, patched, 2);
+	if (written >= 0)
+		attached->ready(attached->arg);
+	return written;
+}
+
+static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	const struct fuse_out_header *header = iov[0].iov_base;
+	uint64_t unique = header->unique;
+	if (unique && atomic_load(&init_unique) == unique) {
+		atomic_store(&init_unique, 0);
+		return write_init(fd, iov, count);
+	}
+	return writev(fd, iov, count);
+}
+
+int device_io_attach(struct fuse_session *session, const struct device_io *io)
+{
+	static const struct fuse_custom_io custom = {
+		.read = device_read,
+		.writev = device_writev,
+	};
+	attached = io;
+	return fuse_session_custom_io(session, &custom, fuse_session_fd(session));
+}

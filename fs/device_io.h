@@ -1,0 +1,24 @@
+/*
+ * The session's traffic with /dev/fuse, looked at as it passes.
+ *
+ * libfuse 3.14 knows FUSE_PARALLEL_DIROPS but never tells the kernel that it is wanted
+ * (mended in 3.17). The answer to INIT passes here, and the flag is put in. And once that
+ * answer is written the mount serves: `ready` is called, once.
+ *
+ * There is one session in a process.
+ */
+#ifndef LARDER_FS_DEVICE_IO_H
+#define LARDER_FS_DEVICE_IO_H
+
+#include "fs/fuse.h"
+
+struct device_io {
+	void (*ready)(void *arg);
+	void *arg;
+};
+
+/* After fuse_session_mount(), before the loop. io (borrowed) outlives the session.
+ * 0 or -errno. */
+int device_io_attach(struct fuse_session *session, const struct device_io *io);
+
+#endif

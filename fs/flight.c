@@ -1,0 +1,78 @@
+#include "fs/flight.h"
+
+#include <errno.h>
+
+#include "fetch/base/lock.h"
+
+int flight_init(struct flight *f)
+{
+	*f = (struct flight){0};
+	return condition_init(&f->landed);
+}
+
+void flight_finish(struct flight *f)
+{
+	pthread_cond_destroy(&f->landed);
+}
+
+/* Did the owner stop for its own sake, so that somebody else should try? */
+static bool owner_gave_up(int result)
+{
+	return result == -ETIMEDOUT || result == -ECANCELED;
+}
+
+static int wait_for_landing(
+	struct flight *f, pthread_mutex_t *lock, const struct call *call, struct error *e)
+{
+	uint64_t before = f->landings;
+	while (f->landings == before) {
+		int r = call_wait(call, lock, &f->landed);
+		if (r < 0 && f->landings == before)
+			return error_set_errno(
+				e, r, "gave up waiting for somebody else's try");
+	}
+	if (f->result < 0 && !owner_gave_up(f->result)) {
+		error_copy(e, &f->error);
+		return f->result;
+	}
+	return 0;
+}
+
+static int join_locked(struct flight *f, pthread_mutex_t *lock, const struct call *call,
+	bool (*ready)(void *arg), void *arg, struct error *e)
+{
+	while (!ready(arg)) {
+		if (!f->busy) {
+			f->busy = true;
+			return FLIGHT_OWNER;
+		}
+		int r = wait_for_landing(f, lock, call, e);
+		if (r < 0)
+			return r;
+	}
+	return FLIGHT_READY;
+}
+
+int flight_join(struct flight *f, pthread_mutex_t *lock, const struct call *call,
+	bool (*ready)(void *arg), void *arg, struct error *e)
+{
+	call_attach(call, lock, &f->landed);
+	pthread_mutex_lock(lock);
+	int r = join_locked(f, lock, call, ready, arg, e);
+	pthread_mutex_unlock(lock);
+	call_detach(call);
+	return r;
+}
+
+void flight_land(
+	struct flight *f, pthread_mutex_t *lock, int result, const struct error *e)
+{
+	LOCK_SCOPE(lock);
+	f->busy = false;
+	f->landings++;
+	f->result = result;
+	f->error = (struct error){0};
+	if (result < 0)
+		error_copy(&f->error, e);
+	pthread_cond_broadcast(&f->landed);
+}

@@ -1,0 +1,56 @@
+/*
+ * The gate: how many requests may wait for the store at once.
+ *
+ * A job that may block runs on the worker that brought it while fewer than GATE_MOST are
+ * inside; otherwise it is copied into a queue and the worker goes back to the kernel. Who
+ * leaves the gate runs the queue's next. So some workers are always free for what needs
+ * no waiting (docs/threads.md says why deadlines still hold).
+ *
+ * A queued job ends at once when its caller wants to stop. The lock is a leaf.
+ */
+#ifndef LARDER_FS_GATE_H
+#define LARDER_FS_GATE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/fuse.h"
+
+#define GATE_MOST 128
+#define JOB_NAME  256 /* bytes, with the NUL */
+
+/* What a request asked, copied out of libfuse's buffer. Plain data. */
+struct job {
+	void (*run)(struct job *job); /* answers req */
+	void *arg;
+	fuse_req_t req;
+	uint64_t inode;
+	uint64_t offset;
+	size_t size;
+	bool plus;           /* readdirplus */
+	char name[JOB_NAME]; /* lookup */
+	uint64_t deadline_ns;
+};
+
+struct gate_queued;
+
+struct gate {
+	pthread_mutex_t lock;
+	unsigned inside;                  /* under lock */
+	struct gate_queued *first, *last; /* under lock */
+	unsigned waiting;                 /* under lock: length of the queue */
+};
+
+void gate_init(struct gate *g);
+void gate_finish(struct gate *g); /* no job inside or waiting */
+
+/* Runs the job now or later. It is answered in any case. */
+void gate_run(struct gate *g, struct job *job);
+
+/* Answers every waiting job with EINTR. */
+void gate_cancel_waiting(struct gate *g);
+
+void gate_stats(struct gate *g, unsigned *ret_inside, unsigned *ret_waiting);
+
+#endif

@@ -1,0 +1,366 @@
+#include "fs/generation.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "archive/format.h"
+#include "fetch/base/lock.h"
+#include "fetch/tail_source.h"
+
+/* Content digests are fetched when this many times their size was fetched anyway. */
+#define DIGESTS_WORTH 16
+
+struct generation {
+	atomic_uint_least64_t references;
+	atomic_uint_least64_t lookups; /* how many of them are the kernel's */
+	uint32_t slot;
+	struct slots *slots; /* borrowed */
+	struct generation_hooks hooks;
+
+	struct archive *archive;       /* owned */
+	const struct index *index;     /* the archive's */
+	struct range_source *pinned;   /* owned */
+	struct range_source *tail;     /* owned; NULL: no frame came with the opening */
+	size_t tail_len;               /* bytes it keeps */
+	struct range_source *verified; /* owned */
+	struct reader *reader;         /* owned */
+
+	pthread_mutex_t lock;   /* the digests */
+	uint8_t (*digests)[16]; /* owned; under lock until set, then for ever the same */
+	bool loading;           /* under lock */
+};
+
+static int on_judge(
+	void *arg, const struct call *call, struct object **fresh, struct error *e)
+{
+	struct generation *g = arg;
+	return g->hooks.judge(g->hooks.arg, g, call, fresh, e);
+}
+
+static int on_fallback(void *arg, const struct call *call, const struct digest *digest,
+	size_t len, void *buf)
+{
+	struct generation *g = arg;
+	return g->hooks.elsewhere(g->hooks.arg, g, call, digest, len, buf);
+}
+
+static void generation_free(struct generation *g)
+{
+	if (!g)
+		return;
+	if (g->slot)
+		slots_drop(g->slots, g->slot);
+	reader_free(g->reader);
+	range_source_free(g->verified);
+	range_source_free(g->tail);
+	range_source_free(g->pinned);
+	archive_free(g->archive);
+	free(g->digests);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}
+DEFINE_CLEANUP(cleanup_half_built, struct generation, generation_free);
+
+/* The tail may hold the content digests whole: then they cost nothing. */
+static void digests_from_tail(struct generation *g, const struct object *o)
+{
+	size_t len;
+	const void *tail = object_tail(o, &len);
+	uint64_t size = object_pin(o)->size;
+	CLEANUP(cleanup_range_source) struct range_source *source = NULL;
+	if (tail_source_new(NULL, size, size - len, tail, len, &source) < 0)
+		return;
+	const struct call now = {.deadline_ns = DEADLINE_NONE};
+	archive_content_digests(g->archive, source, &now, &g->digests, NULL);
+}
+
+/* Frames that came with the opening are kept, so that a small archive is one request. */
+static int frames_from_tail(struct generation *g, const struct object *o)
+{
+	size_t len;
+	const void *tail = object_tail(o, &len);
+	uint64_t size = object_pin(o)->size;
+	uint64_t begin = size - len;
+	uint64_t end = index_frame_offsets(g->index)[index_frame_count(g->index)];
+	if (end <= begin)
+		return 0;
+	g->tail_len = (size_t)(end - begin);
+	return tail_source_new(g->pinned, size, begin, tail, g->tail_len, &g->tail);
+}
+
+/* The object stays ours to look at until the first read of g->pinned. */
+static int build_sources(struct generation *g, const struct supply *supply,
+	const char *key, struct object *object, struct error *e)
+{
+	int r = pinned_source_new(
+		supply->store, key, object, ARCHIVE_TAIL_SIZE, on_judge, g, &g->pinned);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot open '%s'", key);
+	digests_from_tail(g, object);
+	r = frames_from_tail(g, object);
+	object_drop_tail(object);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot open '%s'", key);
+	struct chunk_table table;
+	archive_chunks(g->archive, &table);
+	r = chunk_source_new(g->tail ? g->tail : g->pinned, &table, supply->cache, key,
+		&g->verified, e);
+	if (r < 0)
+		return r;
+	chunk_source_set_fallback(g->verified, on_fallback, g);
+	return reader_new(g->archive, g->verified, supply->frame_budget, &g->reader);
+}
+
+static int load(struct generation *g, const struct call *call, const char *key,
+	struct object *object, struct error *e)
+{
+	size_t len;
+	const void *tail = object_tail(object, &len);
+	bool foreign = false;
+	int r = archive_load(
+		object_source(object), call, tail, len, key, &g->archive, &foreign, e);
+	if (r == -EBADMSG && foreign)
+		return error_set(e, r, "'%s' is no archive that larder wrote", key);
+	if (r == 0)
+		g->index = archive_index(g->archive);
+	return r;
+}
+
+int generation_new(const struct supply *supply, const char *key, struct object *object,
+	const struct call *call, const struct generation_hooks *hooks,
+	struct generation **ret, struct error *e)
+{
+	CLEANUP(cleanup_object) struct object *owned = object;
+	CLEANUP(cleanup_half_built) struct generation *g = calloc(1, sizeof(*g));
+	if (!g)
+		return error_set_errno(e, -ENOMEM, "cannot open '%s'", key);
+	pthread_mutex_init(&g->lock, NULL);
+	g->hooks = *hooks;
+	g->slots = supply->slots;
+	atomic_init(&g->references, 1);
+	int r = load(g, call, key, owned, e);
+	if (r < 0)
+		return r;
+	r = build_sources(g, supply, key, steal_pointer(owned), e);
+	if (r < 0)
+		return r;
+	r = slots_take(supply->slots, g, &g->slot);
+	if (r < 0)
+		return error_set_errno(
+			e, r, "cannot open '%s': no more generations", key);
+	*ret = steal_pointer(g);
+	return 0;
+}
+
+static void drop_references(struct generation *g, uint64_t count)
+{
+	uint64_t before = atomic_fetch_sub(&g->references, count);
+	assert(before >= count);
+	if (before != count)
+		return;
+	g->hooks.gone(g->hooks.arg, g);
+	generation_free(g);
+}
+
+void generation_ref(struct generation *g)
+{
+	uint64_t before = atomic_fetch_add(&g->references, 1);
+	assert(before > 0);
+	(void)before;
+}
+
+void generation_unref(struct generation *g)
+{
+	if (g)
+		drop_references(g, 1);
+}
+
+bool generation_ref_unless_gone(struct generation *g)
+{
+	uint64_t now = atomic_load(&g->references);
+	while (now)
+		if (atomic_compare_exchange_weak(&g->references, &now, now + 1))
+			return true;
+	return false;
+}
+
+void generation_lookup(struct generation *g, uint64_t count)
+{
+	uint64_t before = atomic_fetch_add(&g->references, count);
+	assert(before > 0);
+	(void)before;
+	atomic_fetch_add(&g->lookups, count);
+}
+
+void generation_forget(struct generation *g, uint64_t count)
+{
+	uint64_t before = atomic_fetch_sub(&g->lookups, count);
+	assert(before >= count);
+	(void)before;
+	if (count)
+		drop_references(g, count);
+}
+
+void generation_forget_all(struct generation *g)
+{
+	generation_forget(g, atomic_load(&g->lookups));
+}
+
+uint32_t generation_slot(const struct generation *g)
+{
+	return g->slot;
+}
+
+const struct index *generation_index(const struct generation *g)
+{
+	return g->index;
+}
+
+const struct archive *generation_archive(const struct generation *g)
+{
+	return g->archive;
+}
+
+const struct digest *generation_identity(const struct generation *g)
+{
+	return archive_identity(g->archive);
+}
+
+struct reader *generation_reader(const struct generation *g)
+{
+	return g->reader;
+}
+
+void *generation_hooks_arg(const struct generation *g)
+{
+	return g->hooks.arg;
+}
+
+void generation_pin(const struct generation *g, struct pin *ret)
+{
+	pinned_source_pin(g->pinned, ret);
+}
+
+bool generation_superseded(const struct generation *g)
+{
+	return pinned_source_superseded(g->pinned);
+}
+
+int generation_chunk(struct generation *g, const struct call *call,
+	const struct digest *digest, size_t len, void *buf)
+{
+	struct chunk_table table;
+	archive_chunks(g->archive, &table);
+	for (size_t i = 0; i < table.count; i++) {
+		if (memcmp(&table.digests[i], digest, sizeof(*digest)) != 0)
+			continue;
+		if (table.offsets[i + 1] - table.offsets[i] != len)
+			return -ENOENT;
+		return range_source_read(
+			g->verified, call, table.offsets[i], len, buf, NULL);
+	}
+	return -ENOENT;
+}
+
+static const uint8_t (*digests_at_hand(struct generation *g))[16]
+{
+	LOCK_SCOPE(&g->lock);
+	return (const uint8_t(*)[16])g->digests;
+}
+
+int generation_content_digest(struct generation *g, uint32_t entry, uint8_t ret[16])
+{
+	const uint8_t(*digests)[16] = digests_at_hand(g);
+	if (!digests)
+		return -ENOENT;
+	memcpy(ret, digests[entry], 16);
+	return 0;
+}
+
+static bool digests_worth_it(struct generation *g, const struct outer_section *section)
+{
+	struct chunk_stats s;
+	chunk_source_stats(g->verified, &s);
+	return s.fetched_bytes / DIGESTS_WORTH >= section->stored_len;
+}
+
+/* Takes the loading on; false when they are there or somebody else is at it. */
+static bool begin_loading(struct generation *g)
+{
+	LOCK_SCOPE(&g->lock);
+	if (g->digests || g->loading)
+		return false;
+	g->loading = true;
+	return true;
+}
+
+static void end_loading(struct generation *g, uint8_t (*digests)[16])
+{
+	LOCK_SCOPE(&g->lock);
+	g->digests = digests;
+	g->loading = false;
+}
+
+int generation_load_digests(
+	struct generation *g, const struct call *call, bool worth_it, struct error *e)
+{
+	if (digests_at_hand(g))
+		return 0;
+	struct outer_section section;
+	int r = index_outer(g->index, OUTER_CONTENT_DIGESTS, &section);
+	if (r < 0)
+		return r;
+	if (worth_it && !digests_worth_it(g, &section))
+		return -EAGAIN;
+	if (!begin_loading(g))
+		return digests_at_hand(g) ? 0 : -EAGAIN;
+	uint8_t(*digests)[16] = NULL;
+	r = archive_content_digests(g->archive, g->pinned, call, &digests, e);
+	end_loading(g, digests);
+	return r;
+}
+
+static bool is_content(const struct generation *g, const uint8_t (*digests)[16],
+	uint32_t entry, const uint8_t wanted[16], uint64_t size)
+{
+	if (memcmp(digests[entry], wanted, 16) != 0 ||
+		!S_ISREG(index_mode(g->index, entry)))
+		return false;
+	struct entry_info info;
+	index_info(g->index, entry, &info);
+	return info.size == size;
+}
+
+int generation_find_content(struct generation *g, const uint8_t digest[16], uint64_t size,
+	uint32_t hint, uint32_t *ret)
+{
+	const uint8_t(*digests)[16] = digests_at_hand(g);
+	if (!digests)
+		return -ENOENT;
+	uint32_t count = index_count(g->index);
+	if (hint < count && is_content(g, digests, hint, digest, size)) {
+		*ret = hint;
+		return 0;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (!is_content(g, digests, i, digest, size))
+			continue;
+		*ret = i;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+void generation_stats(struct generation *g, struct generation_stats *ret)
+{
+	chunk_source_stats(g->verified, &ret->chunks);
+	reader_stats(g->reader, &ret->reader);
+	ret->reopens = pinned_source_reopens(g->pinned);
+	ret->lookups = atomic_load(&g->lookups);
+	ret->memory = index_memory(g->index) + g->tail_len + ret->reader.held;
+	if (digests_at_hand(g))
+		ret->memory += 16 * (size_t)index_count(g->index);
+}

@@ -1,0 +1,427 @@
+#include "fs/keyspace.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fetch/base/lock.h"
+#include "fetch/base/vec.h"
+#include "fetch/key.h"
+#include "fs/inode.h"
+#include "fs/node_table.h"
+
+DEFINE_VEC(doorway_vec, struct doorway *);
+
+/* A name that the store is being asked about. */
+struct pending {
+	struct node *parent; /* borrowed: the requests that wait keep it */
+	char *name;          /* owned */
+	unsigned users;      /* threads inside */
+	struct flight flight;
+	struct pending *next;
+};
+
+struct keyspace {
+	const struct supply *supply;
+	const struct keyspace_hooks *hooks;
+	pthread_mutex_t lock;
+	struct node_table nodes; /* under lock */
+	struct pending *pending; /* under lock */
+};
+
+/* --- nodes ----------------------------------------------------------------------- */
+
+static void describe(const struct node *n, struct shown *ret)
+{
+	*ret = (struct shown){n->number, n->doorway, n->mtime_s};
+}
+
+/* Adds a node for a doorway, whose reference it takes over, or (NULL) for a directory. */
+static int add_node_locked(struct keyspace *k, struct node *parent, const char *name,
+	struct doorway *doorway, int64_t mtime_s, struct node **ret)
+{
+	struct node *n;
+	int r = node_table_add(&k->nodes, parent, name, &n);
+	if (r < 0)
+		return r;
+	n->doorway = doorway;
+	n->mtime_s = mtime_s;
+	if (doorway)
+		doorway_set_inode(doorway, inode_make(0, n->number));
+	*ret = n;
+	return 0;
+}
+
+static int add_top(struct keyspace *k, const char *key)
+{
+	struct doorway *doorway = NULL;
+	int r = key ? doorway_new(k->supply, &k->hooks->doorway, key, &doorway) : 0;
+	struct node *top;
+	if (r == 0)
+		r = add_node_locked(k, NULL, "", doorway, clock_realtime_s(), &top);
+	if (r < 0)
+		doorway_unref(doorway);
+	return r;
+}
+
+int keyspace_new(const struct supply *supply, const struct keyspace_hooks *hooks,
+	const char *key, struct keyspace **ret)
+{
+	struct keyspace *k = malloc(sizeof(*k));
+	if (!k)
+		return -ENOMEM;
+	*k = (struct keyspace){
+		.supply = supply,
+		.hooks = hooks,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	int r = node_table_init(&k->nodes);
+	if (r == 0)
+		r = add_top(k, key);
+	if (r < 0) {
+		keyspace_free(k);
+		return r;
+	}
+	*ret = k;
+	return 0;
+}
+
+void keyspace_free(struct keyspace *k)
+{
+	if (!k)
+		return;
+	assert(!k->pending);
+	node_table_finish(&k->nodes);
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+}
+
+int keyspace_node(struct keyspace *k, uint32_t number, struct shown *ret)
+{
+	LOCK_SCOPE(&k->lock);
+	const struct node *n = node_table_get(&k->nodes, number);
+	if (!n)
+		return -ENOENT;
+	describe(n, ret);
+	return 0;
+}
+
+void keyspace_forget(struct keyspace *k, uint32_t number, uint64_t lookups)
+{
+	struct node *unused = NULL;
+	{
+		LOCK_SCOPE(&k->lock);
+		struct node *n = node_table_get(&k->nodes, number);
+		if (!n)
+			return;
+		n->lookups -= lookups < n->lookups ? lookups : n->lookups;
+		unused = node_table_prune(&k->nodes, n);
+	}
+	node_free(unused);
+}
+
+static struct node *directory_locked(struct keyspace *k, uint32_t number)
+{
+	struct node *n = node_table_get(&k->nodes, number);
+	return n && !n->doorway ? n : NULL;
+}
+
+static struct node *directory_of(struct keyspace *k, uint32_t number)
+{
+	LOCK_SCOPE(&k->lock);
+	return directory_locked(k, number);
+}
+
+/* --- listing --------------------------------------------------------------------- */
+
+static bool is_fresh(const struct node *n)
+{
+	return n->listing && clock_monotonic_ns() - n->listed_ns < KEYSPACE_FRESH_NS;
+}
+
+struct wanted_listing {
+	struct node *node;
+	struct listing *found; /* one reference */
+};
+
+static bool listing_ready(void *arg)
+{
+	struct wanted_listing *w = arg;
+	if (!is_fresh(w->node))
+		return false;
+	listing_ref(w->node->listing);
+	w->found = w->node->listing;
+	return true;
+}
+
+/* The one asker's work. A store that cannot list, or a folder that is not there yet,
+ * shows an empty directory. */
+static int fetch_listing(
+	struct keyspace *k, const struct call *call, struct node *n, struct error *e)
+{
+	struct listing *fetched = NULL;
+	int r = listing_fetch(k->supply->store, call, n->path, &fetched, e);
+	if (r == -EOPNOTSUPP || r == -ENOENT) {
+		fetched = listing_empty();
+		r = fetched ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		return r;
+	struct listing *old;
+	{
+		LOCK_SCOPE(&k->lock);
+		old = n->listing;
+		n->listing = fetched;
+		n->listed_ns = clock_monotonic_ns();
+	}
+	listing_unref(old);
+	return 0;
+}
+
+static bool listing_at_hand(struct keyspace *k, struct wanted_listing *w)
+{
+	LOCK_SCOPE(&k->lock);
+	return listing_ready(w);
+}
+
+int keyspace_listing(struct keyspace *k, const struct call *call, uint32_t directory,
+	bool may_wait, struct listing **ret, struct error *e)
+{
+	struct wanted_listing w = {.node = directory_of(k, directory)};
+	if (!w.node)
+		return -ENOTDIR;
+	if (!may_wait && !listing_at_hand(k, &w))
+		return -EAGAIN;
+	while (!w.found) {
+		int r = flight_join(
+			&w.node->fetching, &k->lock, call, listing_ready, &w, e);
+		if (r == FLIGHT_OWNER) {
+			r = fetch_listing(k, call, w.node, e);
+			flight_land(&w.node->fetching, &k->lock, r, e);
+		}
+		if (r < 0)
+			return r;
+	}
+	*ret = w.found;
+	return 0;
+}
+
+/* --- looking up ------------------------------------------------------------------- */
+
+struct wanted_name {
+	struct keyspace *k;
+	struct node *parent;
+	const char *name;
+	struct shown *found; /* filled with one lookup counted */
+};
+
+static int add_listed_locked(struct keyspace *k, struct node *parent,
+	const struct listed *l, struct node **ret)
+{
+	struct doorway *doorway = NULL;
+	char key[KEY_MAX + 2];
+	int len = snprintf(key, sizeof(key), "%s%s%s", parent->path,
+		*parent->path ? "/" : "", l->name);
+	if (len < 0 || len > KEY_MAX)
+		return -ENOENT;
+	int r = 0;
+	if (l->is_key)
+		r = doorway_new(k->supply, &k->hooks->doorway, key, &doorway);
+	if (r == 0)
+		r = add_node_locked(k, parent, l->name, doorway, l->mtime_s, ret);
+	if (r < 0)
+		doorway_unref(doorway);
+	return r;
+}
+
+/* Among the nodes, or in a fresh listing. */
+static bool name_known(void *arg)
+{
+	struct wanted_name *w = arg;
+	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
+	struct listed l;
+	if (!n && is_fresh(w->parent) &&
+		listing_find(w->parent->listing, w->name, &l) == 0 &&
+		add_listed_locked(w->k, w->parent, &l, &n) < 0)
+		return false;
+	if (!n)
+		return false;
+	n->lookups++;
+	describe(n, w->found);
+	return true;
+}
+
+static bool known_at_hand(struct wanted_name *w)
+{
+	LOCK_SCOPE(&w->k->lock);
+	return name_known(w);
+}
+
+static int any_entry(void *arg, const struct list_entry *entry)
+{
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* Do keys lie below this name? A store that cannot or will not list has no directories.
+ */
+static int is_directory(
+	struct keyspace *k, const struct call *call, const char *path, struct error *e)
+{
+	char prefix[KEY_MAX + 4];
+	bool any = false;
+	snprintf(prefix, sizeof(prefix), "%s/", path);
+	int r = store_list(k->supply->store, call, prefix, false, any_entry, &any, e);
+	if (any)
+		return 0;
+	if (r < 0 && r != -EOPNOTSUPP && r != -EACCES && r != -ENOENT)
+		return r;
+	return error_set(e, -ENOENT, "no key '%s'", path);
+}
+
+static int add_found(struct wanted_name *w, struct doorway *doorway)
+{
+	LOCK_SCOPE(&w->k->lock);
+	struct node *n;
+	int r = add_node_locked(
+		w->k, w->parent, w->name, doorway, clock_realtime_s(), &n);
+	if (r < 0)
+		return r;
+	n->lookups++;
+	describe(n, w->found);
+	return 0;
+}
+
+/* Opens the name as a key. */
+static int find_key(
+	struct wanted_name *w, const struct call *call, const char *path, struct error *e)
+{
+	const struct keyspace *k = w->k;
+	struct doorway *doorway;
+	int r = doorway_new(k->supply, &k->hooks->doorway, path, &doorway);
+	if (r < 0)
+		return r;
+	CLEANUP(cleanup_generation) struct generation *g = NULL;
+	bool denied = false;
+	r = doorway_generation(doorway, call, &g, &denied, e);
+	if (denied)
+		k->hooks->denied(k->hooks->arg, path);
+	if (r == 0)
+		r = add_found(w, doorway);
+	if (r < 0) {
+		doorway_close(doorway);
+		doorway_unref(doorway);
+	}
+	return r;
+}
+
+/* The one asker's work. */
+static int find_name(struct wanted_name *w, const struct call *call, struct error *e)
+{
+	char path[KEY_MAX + 2];
+	int len = snprintf(path, sizeof(path), "%s%s%s", w->parent->path,
+		*w->parent->path ? "/" : "", w->name);
+	if (len < 0 || len > KEY_MAX || key_check(path, NULL) < 0)
+		return error_set(e, -ENOENT, "no key '%s'", path);
+	int r = find_key(w, call, path, e);
+	if (r == -ENOENT)
+		r = is_directory(w->k, call, path, e);
+	else
+		return r;
+	return r < 0 ? r : add_found(w, NULL);
+}
+
+static int pending_enter(struct wanted_name *w, struct pending **ret)
+{
+	LOCK_SCOPE(&w->k->lock);
+	struct pending *p = w->k->pending;
+	while (p && (p->parent != w->parent || strcmp(p->name, w->name) != 0))
+		p = p->next;
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		p->name = strdup(w->name);
+		if (!p->name || flight_init(&p->flight) < 0) {
+			free(p->name);
+			free(p);
+			return -ENOMEM;
+		}
+		p->parent = w->parent;
+		p->next = w->k->pending;
+		w->k->pending = p;
+	}
+	p->users++;
+	*ret = p;
+	return 0;
+}
+
+static void pending_leave(struct keyspace *k, struct pending *p)
+{
+	{
+		LOCK_SCOPE(&k->lock);
+		if (--p->users)
+			return;
+		struct pending **at = &k->pending;
+		while (*at != p)
+			at = &(*at)->next;
+		*at = p->next;
+	}
+	flight_finish(&p->flight);
+	free(p->name);
+	free(p);
+}
+
+int keyspace_lookup(struct keyspace *k, const struct call *call, uint32_t directory,
+	const char *name, bool may_wait, struct shown *ret, struct error *e)
+{
+	struct shown found;
+	struct wanted_name w = {k, directory_of(k, directory), name, &found};
+	if (!w.parent)
+		return -ENOTDIR;
+	bool known = known_at_hand(&w);
+	if (!known && !may_wait)
+		return -EAGAIN;
+	if (!known) {
+		struct pending *p;
+		int r = pending_enter(&w, &p);
+		if (r < 0)
+			return r;
+		r = flight_join(&p->flight, &k->lock, call, name_known, &w, e);
+		if (r == FLIGHT_OWNER) {
+			r = find_name(&w, call, e);
+			flight_land(&p->flight, &k->lock, r, e);
+		}
+		pending_leave(k, p);
+		if (r < 0)
+			return r;
+	}
+	*ret = found;
+	return 0;
+}
+
+/* --- all of them ------------------------------------------------------------------ */
+
+static void collect_doorways(struct keyspace *k, struct doorway_vec *ret)
+{
+	LOCK_SCOPE(&k->lock);
+	for (size_t i = 0; i < k->nodes.size; i++)
+		for (struct node *n = k->nodes.numbers[i]; n; n = n->by_number)
+			if (n->doorway && doorway_vec_push(ret, n->doorway) == 0)
+				doorway_ref(n->doorway);
+}
+
+void keyspace_each_doorway(
+	struct keyspace *k, bool (*fn)(void *arg, struct doorway *d), void *arg)
+{
+	struct doorway_vec all = {0};
+	collect_doorways(k, &all);
+	bool more = true;
+	for (size_t i = 0; i < all.len; i++) {
+		more = more && fn(arg, all.data[i]);
+		doorway_unref(all.data[i]);
+	}
+	doorway_vec_finish(&all);
+}

@@ -1,0 +1,167 @@
+#include "fs/larderfs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define FRAME_BUDGET (16u << 20) /* bytes of decoded frames for each generation */
+
+static void on_succeeded(
+	void *arg, uint64_t inode, struct generation *old, struct generation *fresh)
+{
+	struct larderfs *l = arg;
+	char identity[DIGEST_HEX_SIZE];
+	digest_hex(generation_identity(fresh), identity);
+	log_warning("'%s' was overwritten: new lookups see identity %s",
+		doorway_key(doorway_of(fresh)), identity);
+	if (l->notifier)
+		notifier_succession(l->notifier, inode, old, fresh);
+}
+
+static void on_opened(void *arg, const char *key, struct generation *g)
+{
+	struct pin pin;
+	generation_pin(g, &pin);
+	log_info("opened '%s': %u entries, %llu bytes, ETag %s", key,
+		index_count(generation_index(g)), (unsigned long long)pin.size, pin.etag);
+}
+
+static void on_denied(void *arg, const char *key)
+{
+	struct larderfs *l = arg;
+	char sentence[ERROR_TEXT_SIZE];
+	snprintf(sentence, sizeof(sentence),
+		"the store denies access to '%s': taken for a key that is not there",
+		key);
+	complain(&l->complaints, LOG_WARNING, key, -EACCES, sentence);
+}
+
+/* The cache is a help, not a need. */
+static void open_cache(struct larderfs *l, const struct settings *settings)
+{
+	struct error e = {0};
+	if (!settings->cache_dir || !*settings->cache_dir)
+		return;
+	if (chunk_cache_open(settings->cache_dir, settings->cache_size, &l->cache, &e) <
+		0)
+		log_warning("going on without the chunk cache: %s", e.text);
+}
+
+static int start(struct larderfs *l, const struct larderfs_options *o, struct error *e)
+{
+	int r = store_new(o->store, o->settings, &l->store, e);
+	if (r < 0)
+		return r;
+	open_cache(l, o->settings);
+	l->supply = (struct supply){
+		.store = l->store,
+		.cache = l->cache,
+		.slots = &l->slots,
+		.frame_budget = FRAME_BUDGET,
+	};
+	r = requests_init(&l->requests);
+	return r < 0 ? error_set_errno(e, r, "cannot start a thread") : 0;
+}
+
+int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct error *e)
+{
+	struct larderfs *l = calloc(1, sizeof(*l));
+	if (!l)
+		return error_set_errno(e, -ENOMEM, "cannot start");
+	l->owner = o->owner;
+	l->timeout_ns = o->settings->timeout_ns;
+	l->started_ns = clock_monotonic_ns();
+	l->hooks = (struct keyspace_hooks){
+		.doorway = {.succeeded = on_succeeded, .opened = on_opened, .arg = l},
+		.denied = on_denied,
+		.arg = l,
+	};
+	slots_init(&l->slots);
+	gate_init(&l->gate);
+	setbacks_init(&l->setbacks);
+	complaints_init(&l->complaints);
+	int r = start(l, o, e);
+	if (r < 0) {
+		larderfs_free(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+static int open_one_key(struct larderfs *l, const struct call *call, struct error *e)
+{
+	struct shown top;
+	CLEANUP(cleanup_generation) struct generation *g = NULL;
+	bool denied = false;
+	keyspace_node(l->keyspace, 0, &top);
+	int r = doorway_generation(top.doorway, call, &g, &denied, e);
+	if (denied)
+		on_denied(l, doorway_key(top.doorway));
+	return r;
+}
+
+int larderfs_show(
+	struct larderfs *l, const struct call *call, const char *key, struct error *e)
+{
+	int r = keyspace_new(&l->supply, &l->hooks, key, &l->keyspace);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot start");
+	if (key)
+		r = open_one_key(l, call, e);
+	if (r < 0) {
+		keyspace_free(l->keyspace);
+		l->keyspace = NULL;
+	}
+	return r;
+}
+
+struct generation *larderfs_one_key(struct larderfs *l)
+{
+	struct shown top;
+	if (keyspace_node(l->keyspace, 0, &top) < 0 || !top.doorway)
+		return NULL;
+	return doorway_current(top.doorway);
+}
+
+int larderfs_attach(struct larderfs *l, const struct notifier_ops *ops)
+{
+	return notifier_new(ops, &l->notifier);
+}
+
+void larderfs_cancel(struct larderfs *l)
+{
+	requests_cancel_all(&l->requests);
+	gate_cancel_waiting(&l->gate);
+}
+
+void larderfs_detach(struct larderfs *l)
+{
+	notifier_stop(l->notifier);
+}
+
+/* The kernel forgets nothing when it is cut off. */
+static void forget_everything(struct larderfs *l)
+{
+	for (uint32_t slot = 1; slot < slots_end(&l->slots); slot++) {
+		struct generation *g = slots_get(&l->slots, slot);
+		if (g)
+			generation_forget_all(g);
+	}
+}
+
+void larderfs_free(struct larderfs *l)
+{
+	if (!l)
+		return;
+	notifier_free(l->notifier);
+	forget_everything(l);
+	keyspace_free(l->keyspace);
+	requests_finish(&l->requests);
+	complaints_finish(&l->complaints);
+	setbacks_finish(&l->setbacks);
+	gate_finish(&l->gate);
+	slots_finish(&l->slots);
+	chunk_cache_free(l->cache);
+	store_free(l->store);
+	free(l);
+}

@@ -1,0 +1,78 @@
+/*
+ * One mount: everything a request handler needs. libfuse hands it to each handler.
+ *
+ * Made before the mount is there, freed after it is gone. The parts guard themselves
+ * (docs/threads.md); what is plain here is set at the start and then only read.
+ */
+#ifndef LARDER_FS_LARDERFS_H
+#define LARDER_FS_LARDERFS_H
+
+#include <stdatomic.h>
+
+#include "fetch/settings.h"
+#include "fs/attributes.h"
+#include "fs/complaints.h"
+#include "fs/gate.h"
+#include "fs/keyspace.h"
+#include "fs/notifier.h"
+#include "fs/request.h"
+#include "fs/setbacks.h"
+#include "fs/slots.h"
+
+struct larderfs {
+	struct owner_policy owner;
+	uint64_t timeout_ns; /* patience of one request */
+	uint64_t started_ns;
+
+	struct store *store;       /* owned */
+	struct chunk_cache *cache; /* owned; NULL: none */
+	struct slots slots;
+	struct supply supply; /* the three above, for generations */
+	struct keyspace_hooks hooks;
+	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */
+
+	struct requests requests;
+	struct gate gate;
+	struct setbacks setbacks;
+	struct complaints complaints;
+	struct notifier *notifier; /* owned; NULL until the session is there */
+
+	atomic_uint_least64_t reads;      /* answered */
+	atomic_uint_least64_t read_bytes; /* handed to the kernel */
+	atomic_uint_least64_t read_errors;
+};
+
+struct larderfs_options {
+	const char *store; /* URL */
+	const struct settings *settings;
+	struct owner_policy owner;
+};
+
+/* Starts the store's threads and fs's own. Nothing is asked of the store yet.
+ * store_new()'s errors; a chunk cache that cannot be used is warned of and done without.
+ */
+int larderfs_new(
+	const struct larderfs_options *o, struct larderfs **ret, struct error *e);
+
+/* Decides what the mount shows: the whole store (key NULL; nothing is asked), or one key,
+ * which is opened. doorway_generation()'s errors; after -ENOENT another key may be tried.
+ */
+int larderfs_show(
+	struct larderfs *l, const struct call *call, const char *key, struct error *e);
+
+/* The one key's current generation, with a reference; NULL when it is the whole store. */
+struct generation *larderfs_one_key(struct larderfs *l);
+
+/* The session is there: invalidations have somewhere to go. 0 or -errno. */
+int larderfs_attach(struct larderfs *l, const struct notifier_ops *ops);
+
+/* Ends all waiting at once, and for ever. */
+void larderfs_cancel(struct larderfs *l);
+
+/* No more invalidations. The session still exists and still answers. */
+void larderfs_detach(struct larderfs *l);
+
+/* No request is under way any more. Accepts NULL. */
+void larderfs_free(struct larderfs *l);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * The place to mount on: looked at before, known again after.
+ */
+#ifndef LARDER_FS_MOUNTPOINT_H
+#define LARDER_FS_MOUNTPOINT_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "fetch/base/error.h"
+
+struct mountpoint {
+	char path[PATH_MAX]; /* absolute, without symlinks */
+	char device[32];     /* "major:minor" of our mount; "" while there is none */
+};
+
+/* Resolves the path and demands an empty directory that is no mount of larderfs. 0;
+ * -EINVAL with the sentence. */
+int mountpoint_check(const char *path, struct mountpoint *ret, struct error *e);
+
+/* Our mount is there now: notes its device. 0 or -errno. */
+int mountpoint_note_device(struct mountpoint *m, struct error *e);
+
+/* Is our mount still the one that is seen there? */
+bool mountpoint_is_ours(const struct mountpoint *m);
+
+/* As root: lets the kernel read ahead so far. Failing is no matter. */
+void mountpoint_read_ahead(const struct mountpoint *m, unsigned kib);
+
+#endif

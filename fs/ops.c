@@ -1,0 +1,209 @@
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "fs/errors.h"
+#include "fs/ops_impl.h"
+
+#define REQUEST_MOST    (1u << 20) /* bytes of one read */
+#define BACKGROUND_MOST 1024       /* read-ahead requests at once (docs/threads.md) */
+
+int ops_place(struct larderfs *l, uint64_t inode, struct place *ret)
+{
+	if (!inode_split(inode, &ret->slot, &ret->number))
+		return ESTALE;
+	if (!ret->slot)
+		return keyspace_node(l->keyspace, ret->number, &ret->shown) < 0 ? ESTALE
+										: 0;
+	ret->generation = slots_get(&l->slots, ret->slot);
+	if (!ret->generation ||
+		ret->number >= index_count(generation_index(ret->generation)))
+		return ESTALE;
+	return 0;
+}
+
+void ops_run_job(fuse_req_t req, const struct job *job)
+{
+	struct larderfs *l = ops_fs(req);
+	struct job copy = *job;
+	copy.req = req;
+	copy.arg = l;
+	if (!copy.deadline_ns)
+		copy.deadline_ns = clock_monotonic_ns() + l->timeout_ns;
+	gate_run(&l->gate, &copy);
+}
+
+int ops_explain(struct larderfs *l, const char *key, int code, const struct error *e,
+	int (*errno_of)(int code))
+{
+	int shown = errno_of(code);
+	if (code == -ECANCELED || shown == ENOENT)
+		return shown;
+	complain(&l->complaints, LOG_ERROR, key, code,
+		e->text[0] ? e->text : strerror(-code));
+	return shown;
+}
+
+void ops_entry_param(struct larderfs *l, struct generation *g, uint32_t entry,
+	struct fuse_entry_param *ret)
+{
+	const struct index *ix = generation_index(g);
+	uint64_t inode = attributes_inode(ix, generation_slot(g), entry);
+	*ret = (struct fuse_entry_param){
+		.ino = inode,
+		.attr_timeout = KEEP_FOREVER,
+		.entry_timeout = KEEP_FOREVER,
+	};
+	attributes_of_entry(ix, entry, inode, &l->owner, &ret->attr);
+}
+
+double ops_node_attributes(
+	struct larderfs *l, const struct shown *shown, struct stat *ret)
+{
+	uint64_t inode = inode_make(0, shown->number);
+	CLEANUP(cleanup_generation)
+	struct generation *g = shown->doorway ? doorway_current(shown->doorway) : NULL;
+	if (g) {
+		attributes_of_entry(generation_index(g), 0, inode, &l->owner, ret);
+		return KEEP_FOREVER;
+	}
+	attributes_of_directory(inode, shown->mtime_s, &l->owner, ret);
+	return shown->doorway ? KEEP_UNOPENED : KEEP_KEYSPACE;
+}
+
+static void want(struct fuse_conn_info *conn, unsigned capability)
+{
+	conn->want |= conn->capable & capability;
+}
+
+static void ops_init(void *userdata, struct fuse_conn_info *conn)
+{
+	want(conn, FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+			   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA);
+	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO |
+				  FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_HANDLE_KILLPRIV |
+				  FUSE_CAP_IOCTL_DIR);
+	conn->max_read = REQUEST_MOST;
+	conn->max_readahead = REQUEST_MOST;
+	conn->max_background = BACKGROUND_MOST;
+	conn->congestion_threshold = BACKGROUND_MOST / 4 * 3;
+}
+
+static void forget(struct larderfs *l, uint64_t inode, uint64_t lookups)
+{
+	uint32_t slot, number;
+	if (!inode_split(inode, &slot, &number))
+		return;
+	if (!slot) {
+		keyspace_forget(l->keyspace, number, lookups);
+		return;
+	}
+	struct generation *g = slots_get(&l->slots, slot);
+	if (g)
+		generation_forget(g, lookups);
+}
+
+static void ops_forget(fuse_req_t req, fuse_ino_t inode, uint64_t lookups)
+{
+	forget(ops_fs(req), inode, lookups);
+	fuse_reply_none(req);
+}
+
+static void ops_forget_multi(
+	fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		forget(ops_fs(req), forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void ops_getattr(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *fi)
+{
+	struct larderfs *l = ops_fs(req);
+	struct place p;
+	int r = ops_place(l, inode, &p);
+	if (r) {
+		fuse_reply_err(req, r);
+		return;
+	}
+	struct stat st;
+	double keep = KEEP_FOREVER;
+	if (p.slot)
+		attributes_of_entry(
+			generation_index(p.generation), p.number, inode, &l->owner, &st);
+	else
+		keep = ops_node_attributes(l, &p.shown, &st);
+	fuse_reply_attr(req, &st, keep);
+}
+
+static void ops_readlink(fuse_req_t req, fuse_ino_t inode)
+{
+	struct place p;
+	char target[PATH_MAX];
+	size_t len;
+	int r = ops_place(ops_fs(req), inode, &p);
+	if (r == 0 && (!p.slot || !S_ISLNK(index_mode(
+					  generation_index(p.generation), p.number))))
+		r = EINVAL;
+	if (r) {
+		fuse_reply_err(req, r);
+		return;
+	}
+	const char *text = index_target(generation_index(p.generation), p.number, &len);
+	if (len >= sizeof(target))
+		len = sizeof(target) - 1;
+	memcpy(target, text, len);
+	target[len] = '\0';
+	fuse_reply_readlink(req, target);
+}
+
+/* "Do not ask again": the kernel then opens by itself and keeps its pages. One that
+ * cannot is told the same in other words. */
+static void ops_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, ENOSYS);
+}
+
+static bool add_sizes(void *arg, struct doorway *d)
+{
+	struct statvfs *st = arg;
+	CLEANUP(cleanup_generation) struct generation *g = doorway_current(d);
+	if (g) {
+		const struct index *ix = generation_index(g);
+		st->f_blocks += (index_tar_size(ix) + st->f_bsize - 1) / st->f_bsize;
+		st->f_files += index_count(ix);
+	}
+	return true;
+}
+
+/* What is open counts; nothing is free. */
+static void ops_statfs(fuse_req_t req, fuse_ino_t inode)
+{
+	struct statvfs st = {
+		.f_bsize = ATTRIBUTES_BLOCK,
+		.f_frsize = ATTRIBUTES_BLOCK,
+		.f_namemax = NAME_MAX,
+		.f_flag = ST_RDONLY | ST_NOSUID,
+	};
+	keyspace_each_doorway(ops_fs(req)->keyspace, add_sizes, &st);
+	fuse_reply_statfs(req, &st);
+}
+
+const struct fuse_lowlevel_ops ops_table = {
+	.init = ops_init,
+	.lookup = ops_lookup,
+	.forget = ops_forget,
+	.forget_multi = ops_forget_multi,
+	.getattr = ops_getattr,
+	.readlink = ops_readlink,
+	.open = ops_open,
+	.opendir = ops_open,
+	.read = ops_read,
+	.readdir = ops_readdir,
+	.readdirplus = ops_readdirplus,
+	.statfs = ops_statfs,
+	.getxattr = ops_getxattr,
+	.listxattr = ops_listxattr,
+};

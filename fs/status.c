@@ -1,0 +1,283 @@
+#include "fs/status.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fetch/base/io.h"
+#include "fetch/base/json_out.h"
+
+typedef unsigned long long big;
+
+/* One open key. */
+struct key_facts {
+	char *key; /* owned */
+	bool open;
+	struct digest identity;
+	struct pin pin;
+	uint32_t entries;
+	struct doorway_stats doorway;
+	struct generation_stats current;
+};
+
+struct facts {
+	const char *store;
+	big uptime_s;
+	big resident; /* bytes */
+	struct store_stats traffic;
+	unsigned waiting, queued;
+	big reads, read_bytes, read_errors;
+	size_t keys, told;
+	struct key_facts key[STATUS_KEYS];
+};
+
+/* Resident memory, from /proc/self/statm (proc(5)); 0 when that cannot be read. */
+static big resident_bytes(void)
+{
+	char *text = NULL;
+	size_t len;
+	big pages = 0, resident = 0;
+	if (read_small_file("/proc/self/statm", 4096, &text, &len) < 0)
+		return 0;
+	if (sscanf(text, "%llu %llu", &pages, &resident) != 2)
+		resident = 0;
+	free(text);
+	return resident * (big)sysconf(_SC_PAGESIZE);
+}
+
+static void key_facts(struct key_facts *k, struct doorway *d)
+{
+	*k = (struct key_facts){.key = strdup(doorway_key(d))};
+	doorway_stats(d, &k->doorway);
+	CLEANUP(cleanup_generation) struct generation *g = doorway_current(d);
+	if (!g)
+		return;
+	k->open = true;
+	k->identity = *generation_identity(g);
+	k->entries = index_count(generation_index(g));
+	generation_pin(g, &k->pin);
+	generation_stats(g, &k->current);
+}
+
+static bool collect_key(void *arg, struct doorway *d)
+{
+	struct facts *f = arg;
+	f->keys++;
+	if (f->told < STATUS_KEYS)
+		key_facts(&f->key[f->told++], d);
+	return true;
+}
+
+static struct facts *facts_new(struct larderfs *l)
+{
+	struct facts *f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->store = store_name(l->store);
+	f->uptime_s = (clock_monotonic_ns() - l->started_ns) / NS_PER_SECOND;
+	f->resident = resident_bytes();
+	store_stats(l->store, &f->traffic);
+	gate_stats(&l->gate, &f->waiting, &f->queued);
+	f->reads = atomic_load(&l->reads);
+	f->read_bytes = atomic_load(&l->read_bytes);
+	f->read_errors = atomic_load(&l->read_errors);
+	keyspace_each_doorway(l->keyspace, collect_key, f);
+	return f;
+}
+
+static void facts_free(struct facts *f)
+{
+	for (size_t i = 0; i < f->told; i++)
+		free(f->key[i].key);
+	free(f);
+}
+
+/* --- for machines ----------------------------------------------------------------- */
+
+static void put_name(FILE *out, const char *name)
+{
+	json_string(out, name);
+	putc(':', out);
+}
+
+static void put_text(FILE *out, const char *name, const char *value)
+{
+	put_name(out, name);
+	json_string(out, value);
+	putc(',', out);
+}
+
+static void put_number(FILE *out, const char *name, big value)
+{
+	put_name(out, name);
+	fprintf(out, "%llu,", value);
+}
+
+static void put_pin(FILE *out, const struct key_facts *k)
+{
+	char hex[DIGEST_HEX_SIZE];
+	digest_hex(&k->identity, hex);
+	put_text(out, "identity", hex);
+	put_text(out, "etag", k->pin.etag);
+	put_text(out, "version_id", k->pin.version_id);
+	put_number(out, "size", k->pin.size);
+	put_number(out, "entries", k->entries);
+}
+
+static void put_key(FILE *out, const struct key_facts *k)
+{
+	const struct chunk_stats *c = &k->current.chunks;
+	const struct reader_stats *r = &k->current.reader;
+	putc('{', out);
+	put_text(out, "key", k->key ? k->key : "");
+	if (k->open) {
+		put_pin(out, k);
+		put_number(out, "fetched_bytes", c->fetched_bytes);
+		put_number(out, "touched_bytes", r->touched_bytes);
+		put_number(out, "cache_hits", c->cache_hits);
+		put_number(out, "cache_misses", c->cache_misses);
+		put_number(out, "cache_damaged", c->cache_damaged);
+		put_number(out, "refetched", c->refetched);
+		put_number(out, "fallback_hits", c->fallback_hits);
+		put_number(out, "decoded_frames", r->decoded_frames);
+		put_number(out, "frame_hits", r->hits);
+		put_number(out, "reopens", k->current.reopens);
+		put_number(out, "lookups", k->current.lookups);
+		put_number(out, "memory_bytes", k->current.memory);
+	}
+	put_number(out, "generation", k->doorway.generations);
+	put_number(out, "live_generations", k->doorway.live);
+	put_number(out, "twin_reads", k->doorway.twins);
+	fprintf(out, "\"open\":%s}", k->open ? "true" : "false");
+}
+
+static void put_facts(FILE *out, const struct facts *f)
+{
+	putc('{', out);
+	put_text(out, "store", f->store);
+	put_text(out, "version", LARDER_VERSION);
+	put_number(out, "pid", (big)getpid());
+	put_number(out, "uptime_s", f->uptime_s);
+	put_number(out, "resident_bytes", f->resident);
+	put_number(out, "requests", f->traffic.requests);
+	put_number(out, "retries", f->traffic.retries);
+	put_number(out, "received_bytes", f->traffic.received_bytes);
+	put_number(out, "round_trip_us", f->traffic.round_trip_ns / 1000);
+	put_number(out, "waiting", f->waiting);
+	put_number(out, "queued", f->queued);
+	put_number(out, "reads", f->reads);
+	put_number(out, "read_bytes", f->read_bytes);
+	put_number(out, "read_errors", f->read_errors);
+	put_number(out, "keys_known", f->keys);
+	fputs("\"keys\":[", out);
+	for (size_t i = 0; i < f->told; i++) {
+		if (i)
+			putc(',', out);
+		put_key(out, &f->key[i]);
+	}
+	fputs("]}", out);
+}
+
+/* --- for people ------------------------------------------------------------------- */
+
+static void say_bytes(FILE *out, big bytes)
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+	size_t unit = 0;
+	double value = (double)bytes;
+	for (; value >= 1024 && unit < 4; unit++)
+		value /= 1024;
+	fprintf(out, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+static void say_key(FILE *out, const struct key_facts *k)
+{
+	const struct chunk_stats *c = &k->current.chunks;
+	char hex[DIGEST_HEX_SIZE];
+	digest_hex(&k->identity, hex);
+	fprintf(out, "key         %s%s\n", k->key ? k->key : "",
+		k->open ? "" : " (not opened)");
+	if (!k->open)
+		return;
+	fprintf(out, "identity    %s\netag        %s\n", hex, k->pin.etag);
+	fprintf(out, "generation  %u (%u live), %llu reopens\n", k->doorway.generations,
+		k->doorway.live, (big)k->current.reopens);
+	fprintf(out, "holds       %u entries in ", k->entries);
+	say_bytes(out, k->pin.size);
+	fputs("\nfetched     ", out);
+	say_bytes(out, c->fetched_bytes);
+	fprintf(out, "; from the cache %llu of %llu chunks\n", (big)c->cache_hits,
+		(big)(c->cache_hits + c->cache_misses));
+}
+
+static void say_facts(FILE *out, const struct facts *f)
+{
+	fprintf(out, "store       %s\n", f->store);
+	for (size_t i = 0; i < f->told; i++)
+		say_key(out, &f->key[i]);
+	if (f->keys > f->told)
+		fprintf(out, "            and %zu keys more\n", f->keys - f->told);
+	fprintf(out, "requests    %llu, %llu retries, ", (big)f->traffic.requests,
+		(big)f->traffic.retries);
+	say_bytes(out, f->traffic.received_bytes);
+	fprintf(out, " received\nreads       %llu, ", f->reads);
+	say_bytes(out, f->read_bytes);
+	fprintf(out, ", %llu failed; %u waiting\n", f->read_errors,
+		f->waiting + f->queued);
+	fprintf(out, "daemon      larderfs %s, pid %ld, up %llu s, ", LARDER_VERSION,
+		(long)getpid(), f->uptime_s);
+	say_bytes(out, f->resident);
+	fputs(" resident\n", out);
+}
+
+static int write_facts(struct larderfs *l, void (*put)(FILE *out, const struct facts *f),
+	char **ret, size_t *ret_len)
+{
+	struct facts *f = facts_new(l);
+	FILE *out = f ? open_memstream(ret, ret_len) : NULL;
+	if (out)
+		put(out, f);
+	bool failed = !out || ferror(out);
+	if (out)
+		fclose(out);
+	if (f)
+		facts_free(f);
+	return failed ? -ENOMEM : 0;
+}
+
+int status_json(struct larderfs *l, char **ret, size_t *ret_len)
+{
+	return write_facts(l, put_facts, ret, ret_len);
+}
+
+int status_summary(struct larderfs *l, char **ret, size_t *ret_len)
+{
+	return write_facts(l, say_facts, ret, ret_len);
+}
+
+static void put_last_words(FILE *out, const struct facts *f)
+{
+	big hits = 0;
+	for (size_t i = 0; i < f->told; i++)
+		hits += f->key[i].current.chunks.cache_hits;
+	fprintf(out, "unmounted after %llu s: %llu reads of ", f->uptime_s, f->reads);
+	say_bytes(out, f->read_bytes);
+	fprintf(out, ", %llu requests (%llu retries) for ", (big)f->traffic.requests,
+		(big)f->traffic.retries);
+	say_bytes(out, f->traffic.received_bytes);
+	fprintf(out, ", %llu chunks from the cache", hits);
+}
+
+void status_last_words(struct larderfs *l, char *ret, size_t size)
+{
+	char *text = NULL;
+	size_t len;
+	if (write_facts(l, put_last_words, &text, &len) == 0)
+		snprintf(ret, size, "%s", text);
+	else
+		snprintf(ret, size, "unmounted");
+	free(text);
+}

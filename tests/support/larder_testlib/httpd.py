@@ -264,8 +264,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         while request.sent < body.size:
             piece = body.read(request.sent, PIECE)
+            request.sent += len(piece)  # before the client can have it
             self.wfile.write(piece)
-            request.sent += len(piece)
 
     def _head(self, answer, length):
         try:

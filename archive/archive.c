@@ -49,22 +49,25 @@ static int inflate(const void *stored, size_t len, size_t raw_len, void **ret,
 	return 0;
 }
 
-/* What a stored index of len bytes may decompress to. */
-static uint64_t most_raw(size_t len)
+/* What a stored index of len bytes may decompress to. Frames that are all the same, as a
+ * large hole makes them, take no room in it; but each takes some in the object. */
+static uint64_t most_raw(size_t len, uint32_t frames)
 {
-	uint64_t most = (uint64_t)len * INDEX_RAW_RATIO;
+	uint64_t most = (uint64_t)len * INDEX_RAW_RATIO +
+			(uint64_t)frames * INDEX_RAW_PER_FRAME;
 	if (most < INDEX_RAW_FLOOR)
 		most = INDEX_RAW_FLOOR;
 	return most < INDEX_RAW_LIMIT ? most : INDEX_RAW_LIMIT;
 }
 
-static int load_index(const void *stored, size_t len, struct index **ret, struct error *e)
+static int load_index(const void *stored, size_t len, uint32_t frames, struct index **ret,
+	struct error *e)
 {
 	uint64_t raw_len = 0;
 	int r = frame_raw_size(stored, len, &raw_len, "the index", e);
 	if (r < 0)
 		return r;
-	if (raw_len > most_raw(len))
+	if (raw_len > most_raw(len, frames))
 		return error_set(e, -EBADMSG,
 			"the index would grow from %zu to %" PRIu64 " bytes", len,
 			raw_len);
@@ -115,16 +118,18 @@ static int load_tail(struct archive_tail *t, struct archive *a, struct error *e)
 {
 	const void *stored = NULL;
 	size_t len = 0;
-	int r = archive_tail_index(t, &stored, &len, e);
+	struct seek_table table = {0};
+	int r = archive_tail_seek_table(t, &table, e);
+	if (r == 0)
+		r = archive_tail_index(t, &stored, &len, e);
 	if (r < 0)
 		return r;
 	r = digest_of(stored, len, &a->identity);
 	if (r < 0)
 		return error_set(e, r, "no memory for the index");
-	r = load_index(stored, len, &a->ix, e);
+	r = load_index(stored, len, table.frames, &a->ix, e);
 	if (r < 0)
 		return r;
-	struct seek_table table = {0};
 	r = archive_tail_seek_table(t, &table, e);
 	if (r == 0)
 		r = compare_frames(a->ix, &table, e);

@@ -21,9 +21,9 @@
 #define SEEK_TABLE_FOOTER_MAGIC UINT32_C(0x8F92EAB1)
 
 /* How the tar is cut into frames; sizes in bytes of tar. */
-#define FRAME_MIN        (64u << 10)  /* no cut before this by hash */
+#define FRAME_MIN        (32u << 10)  /* no cut before this by path */
 #define FRAME_MAX        (512u << 10) /* no member added that would pass this */
-#define FRAME_CUT_ONE_IN 16           /* members, by hash of the path */
+#define FRAME_CUT_ONE_IN 32           /* members, by hash of the path; and directories */
 #define LARGE_FILE       (256u << 10) /* content longer than this has frames of its own */
 #define LARGE_FRAME      (1u << 20)   /* of a large file's content */
 
@@ -36,7 +36,8 @@
 #define XATTR_NAME_LIMIT  255               /* bytes, `user.` included */
 #define XATTR_VALUE_LIMIT (64u << 10)       /* bytes */
 #define INDEX_RAW_FLOOR   (UINT64_C(1) << 20)
-#define INDEX_RAW_RATIO   256 /* raw index <= max(floor, ratio x stored) */
+#define INDEX_RAW_RATIO   256 /* raw index <= max(floor, ratio x stored + frames' part) */
+#define INDEX_RAW_PER_FRAME 40 /* bytes: sections 13 and 14 */
 #define INDEX_RAW_LIMIT   (UINT64_C(32) << 30)
 
 /* A frame of `raw` bytes may take so many in the object: more than any encoder needs. */

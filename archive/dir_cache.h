@@ -1,0 +1,26 @@
+/*
+ * Descriptors of a tree's directories, opened again as the walk found them.
+ *
+ * Opens a directory below its parent's descriptor, never by a long path and never through
+ * a symlink, and keeps the DIR_CACHE_SIZE used last open. Neighbours in the tree share
+ * their parents, so a run over the tree opens each directory about once. For one thread.
+ */
+#ifndef LARDER_ARCHIVE_DIR_CACHE_H
+#define LARDER_ARCHIVE_DIR_CACHE_H
+
+#include "archive/tree.h"
+
+#define DIR_CACHE_SIZE 24 /* descriptors */
+
+struct dir_cache;
+
+/* rootfd and tree are borrowed. NULL when out of memory. */
+struct dir_cache *dir_cache_new(int rootfd, const struct tree *tree);
+void dir_cache_free(struct dir_cache *c);
+DEFINE_CLEANUP(cleanup_dir_cache, struct dir_cache, dir_cache_free);
+
+/* A descriptor (O_PATH) of directory entry `dir`, borrowed until the next call. 0,
+ * -ENOMEM, -errno of openat(2): -ENOENT, -ENOTDIR or -ELOOP when it was moved away. */
+int dir_cache_open(struct dir_cache *c, uint32_t dir, int *ret_fd);
+
+#endif

@@ -22,8 +22,9 @@
 #define PACK_LEVEL_DEFAULT 3
 
 struct pack_progress {
-	uint64_t entries;      /* found by the walk */
-	uint64_t total_bytes;  /* of file content found by the walk; 0 until it has ended */
+	uint64_t entries; /* found by the walk */
+	uint64_t
+		total_bytes; /* of file content found by the walk; 0 until it has ended */
 	uint64_t packed_bytes; /* of file content */
 	uint64_t stored_bytes; /* handed to the sink */
 };
@@ -32,13 +33,15 @@ struct pack_options {
 	int level;        /* zstd, 1 to 19 */
 	unsigned threads; /* 0: one for each processor online */
 	bool preserve_owner;
-	bool reproducible;  /* every mtime becomes reproducible_mtime_s */
+	bool reproducible; /* every mtime becomes reproducible_mtime_s */
 	int64_t reproducible_mtime_s;
-	const char *const *exclude; /* NULL-ended, NULL: none. gitignore-like: a pattern
-	                               without '/' matches names at any depth, with '/' paths
-	                               from the top; *, ?, [ ] do not match '/', ** does */
+	const char *const
+		*exclude; /* NULL-ended, NULL: none. gitignore-like: a pattern
+			     without '/' matches names at any depth, with '/' paths
+			     from the top; *, ?, [ ] do not match '/', ** does */
 	void (*warn)(void *arg, const char *sentence); /* NULL: silent */
-	void (*progress)(void *arg, const struct pack_progress *p); /* a few times a second */
+	void (*progress)(
+		void *arg, const struct pack_progress *p); /* a few times a second */
 	void *arg;
 };
 

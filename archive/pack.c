@@ -1,0 +1,382 @@
+#include "archive/pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "archive/dir_cache.h"
+#include "archive/frame_queue.h"
+#include "archive/index_writer.h"
+#include "archive/pack_tail.h"
+#include "archive/walk.h"
+#include "fetch/base/vec.h"
+
+#define THREADS_MAX       256
+#define LEVEL_MAX         19
+#define WALK_BATCH        64 /* entries between two looks at finished frames */
+#define PROGRESS_INTERVAL (NS_PER_SECOND / 5)
+
+DEFINE_VEC(thread_vec, pthread_t);
+
+struct pack {
+	int rootfd; /* borrowed, as all down to sink_arg */
+	const char *name;
+	const struct pack_options *options;
+	const struct call *call;
+	pack_sink_fn *sink;
+	void *sink_arg;
+
+	struct tree *tree;         /* owned */
+	struct glob_set *excludes; /* owned */
+	struct walk *walk;         /* owned; NULL once it has ended */
+	struct planner planner;
+	struct frame_queue *queue; /* owned */
+	struct thread_vec workers;
+	struct index_frame_vec frames; /* written to the sink */
+	struct pack_result result;     /* as far as it is known */
+	struct pack_progress progress;
+	uint64_t next_progress_ns; /* monotonic */
+};
+
+/* A worker's way to its work. */
+struct worker {
+	struct frame_queue *queue; /* borrowed */
+	struct packer *packer;     /* owned */
+};
+
+static void *run_worker(void *arg)
+{
+	struct worker w = *(struct worker *)arg;
+	free(arg);
+	struct frame_slot *slot;
+	while ((slot = frame_queue_take(w.queue))) {
+		slot->result = packer_make(
+			w.packer, &slot->plan, slot->hash, &slot->frame, &slot->error);
+		frame_queue_done(w.queue, slot);
+	}
+	packer_free(w.packer);
+	return NULL;
+}
+
+static void free_worker(struct worker **w)
+{
+	if (*w)
+		packer_free((*w)->packer);
+	free(*w);
+	*w = NULL;
+}
+
+/* Signals are for the program's own threads. */
+static int spawn(struct worker *w, pthread_t *ret)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int r = pthread_create(ret, NULL, run_worker, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -r;
+}
+
+static int start_worker(struct pack *p)
+{
+	CLEANUP(free_worker) struct worker *w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	struct packer_options options = {
+		.rootfd = p->rootfd,
+		.tree = p->tree,
+		.top = p->name,
+		.owner = p->options->preserve_owner,
+		.level = p->options->level,
+	};
+	w->queue = p->queue;
+	int r = packer_new(&options, &w->packer);
+	if (r == 0)
+		r = thread_vec_reserve(&p->workers, p->workers.len + 1);
+	if (r == 0)
+		r = spawn(w, &p->workers.data[p->workers.len]);
+	if (r < 0)
+		return r;
+	p->workers.len++;
+	steal_pointer(w);
+	return 0;
+}
+
+static unsigned thread_count(unsigned wanted)
+{
+	cpu_set_t cpus;
+	if (!wanted && sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+		wanted = (unsigned)CPU_COUNT(&cpus);
+	if (!wanted)
+		wanted = 1;
+	return wanted < THREADS_MAX ? wanted : THREADS_MAX;
+}
+
+/* One worker is enough to go on. */
+static int start_workers(struct pack *p, unsigned count, struct error *e)
+{
+	int r = 0;
+	for (unsigned i = 0; i < count && r == 0; i++)
+		r = start_worker(p);
+	if (p->workers.len)
+		return 0;
+	return error_set_errno(e, r, "cannot start a thread to pack '%s'", p->name);
+}
+
+static void stop_workers(struct pack *p)
+{
+	if (p->queue)
+		frame_queue_stop(p->queue);
+	for (size_t i = 0; i < p->workers.len; i++)
+		pthread_join(p->workers.data[i], NULL);
+	thread_vec_finish(&p->workers);
+}
+
+static void finish(struct pack *p)
+{
+	stop_workers(p);
+	frame_queue_free(p->queue);
+	planner_finish(&p->planner);
+	walk_free(p->walk);
+	glob_set_free(p->excludes);
+	tree_free(p->tree);
+	index_frame_vec_finish(&p->frames);
+}
+
+static int begin_walk(struct pack *p, struct error *e)
+{
+	const struct pack_options *o = p->options;
+	struct walk_options options = {
+		.keep_set_id = o->preserve_owner,
+		.fixed_mtime = o->reproducible,
+		.mtime_s = o->reproducible_mtime_s,
+		.excludes = o->exclude ? p->excludes : NULL,
+		.warn = o->warn,
+		.arg = o->arg,
+	};
+	int r = walk_new(p->rootfd, p->name, p->tree, &options, &p->walk, e);
+	return r < 0 ? r : planner_add(&p->planner, 0, e);
+}
+
+static int begin(struct pack *p, struct error *e)
+{
+	unsigned threads = thread_count(p->options->threads);
+	p->tree = tree_new();
+	int r = p->tree ? glob_set_new(p->options->exclude, &p->excludes) : -ENOMEM;
+	if (r == 0)
+		r = frame_queue_new(2 * threads + 2, &p->queue);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot pack '%s'", p->name);
+	planner_init(&p->planner, p->tree, p->name, p->options->preserve_owner);
+	r = begin_walk(p, e);
+	return r < 0 ? r : start_workers(p, threads, e);
+}
+
+static int hand_plans_on(struct pack *p, struct error *e)
+{
+	struct frame_plan_vec *ready = &p->planner.ready;
+	int r = frame_queue_add(p->queue, ready->data, ready->len);
+	ready->len = 0;
+	return r < 0 ? error_set_errno(e, r, "cannot pack '%s'", p->name) : 0;
+}
+
+static void count_entry(struct pack *p, uint32_t i)
+{
+	const struct tree_entry *entry = tree_entry(p->tree, i);
+	p->result.entries++;
+	p->result.files += S_ISREG(entry->mode);
+	p->result.content_bytes += member_content(entry);
+	p->progress.entries = p->result.entries;
+}
+
+static int end_walk(struct pack *p, struct error *e)
+{
+	p->result.left_out = walk_left_out(p->walk);
+	p->progress.total_bytes = p->result.content_bytes;
+	walk_free(p->walk);
+	p->walk = NULL;
+	return planner_end(&p->planner, e);
+}
+
+static int walk_on(struct pack *p, struct error *e)
+{
+	for (int i = 0; i < WALK_BATCH && p->walk; i++) {
+		bool more = false;
+		int r = walk_next(p->walk, &more, e);
+		if (r == 0 && more) {
+			count_entry(p, tree_count(p->tree) - 1);
+			r = planner_add(&p->planner, tree_count(p->tree) - 1, e);
+		} else if (r == 0) {
+			r = end_walk(p, e);
+		}
+		if (r < 0)
+			return r;
+	}
+	return hand_plans_on(p, e);
+}
+
+static int put(struct pack *p, const void *data, size_t len, struct error *e)
+{
+	int r = p->sink(p->sink_arg, data, len, e);
+	if (r == 0)
+		p->result.stored_bytes += len;
+	p->progress.stored_bytes = p->result.stored_bytes;
+	return r;
+}
+
+static int write_frame(struct pack *p, const struct frame_slot *slot, struct error *e)
+{
+	if (slot->result < 0) {
+		error_copy(e, &slot->error);
+		return slot->result;
+	}
+	struct index_frame frame = {
+		.stored = (uint32_t)slot->frame.len,
+		.raw = slot->frame.raw,
+		.digest = slot->frame.digest,
+	};
+	int r = index_frame_vec_push(&p->frames, frame);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot pack '%s'", p->name);
+	p->progress.packed_bytes += slot->plan.content;
+	return put(p, slot->frame.data, slot->frame.len, e);
+}
+
+static void report(struct pack *p)
+{
+	uint64_t now = clock_monotonic_ns();
+	if (!p->options->progress || now < p->next_progress_ns)
+		return;
+	p->next_progress_ns = now + PROGRESS_INTERVAL;
+	p->options->progress(p->options->arg, &p->progress);
+}
+
+static int give_up(struct pack *p, int r, struct error *e)
+{
+	return error_set(e, r, "packing '%s' was %s", p->name,
+		r == -ETIMEDOUT ? "not done in time" : "interrupted");
+}
+
+/* One thing at a time, what unblocks workers first. */
+static int step(struct pack *p, bool *ret_done, struct error *e)
+{
+	struct frame_slot *slot = frame_queue_peek(p->queue);
+	if (slot) {
+		int r = write_frame(p, slot, e);
+		frame_queue_pop(p->queue);
+		return r;
+	}
+	if (p->walk)
+		return walk_on(p, e);
+	*ret_done = frame_queue_empty(p->queue);
+	int r = *ret_done ? 0 : frame_queue_wait(p->queue, p->call);
+	return r < 0 ? give_up(p, r, e) : 0;
+}
+
+static int write_frames(struct pack *p, struct error *e)
+{
+	bool done = false;
+	while (!done) {
+		int r = call_check(p->call);
+		if (r < 0)
+			return give_up(p, r, e);
+		r = step(p, &done, e);
+		if (r < 0)
+			return r;
+		report(p);
+	}
+	return 0;
+}
+
+/* Files were compared when they were read; a directory that still is what it was has
+ * neither lost nor won an entry. */
+static int verify_directory(struct pack *p, struct dir_cache *dirs, uint32_t i)
+{
+	const struct tree_entry *dir = tree_entry(p->tree, i);
+	struct stat st;
+	int parent;
+	int r = dir_cache_open(dirs, dir->parent, &parent);
+	if (r < 0)
+		return r == -ENOMEM ? r : -EBUSY;
+	if (fstatat(parent, i ? dir->name : "", &st,
+		    AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+		return -EBUSY;
+	bool same = st.st_ino == dir->inode && tree_stamp(&st) == dir->stamp;
+	return same ? 0 : -EBUSY;
+}
+
+static int verify_directories(struct pack *p, struct error *e)
+{
+	CLEANUP(cleanup_dir_cache)
+	struct dir_cache *dirs = dir_cache_new(p->rootfd, p->tree);
+	int r = dirs ? 0 : -ENOMEM;
+	for (uint32_t i = 0; r == 0 && i < tree_count(p->tree); i++) {
+		if (!S_ISDIR(tree_entry(p->tree, i)->mode))
+			continue;
+		r = verify_directory(p, dirs, i);
+		if (r == -EBUSY) {
+			char label[600];
+			tree_label(p->tree, p->name, i, NULL, label, sizeof(label));
+			return error_set(
+				e, r, "'%s' changed while it was being packed", label);
+		}
+	}
+	return r < 0 ? error_set_errno(e, r, "cannot pack '%s'", p->name) : 0;
+}
+
+static int write_tail(struct pack *p, struct error *e)
+{
+	CLEANUP(pack_tail_finish) struct pack_tail tail;
+	pack_tail_init(&tail);
+	int r = pack_tail_make(&tail, p->tree, p->options->preserve_owner, p->frames.data,
+		p->frames.len, p->result.stored_bytes);
+	if (r == -EFBIG)
+		return error_set(e, r, "'%s' is past what an archive can hold", p->name);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot index '%s'", p->name);
+	p->result.identity = tail.identity;
+	return put(p, tail.bytes.data, tail.bytes.len, e);
+}
+
+static int pack(struct pack *p, struct error *e)
+{
+	int r = begin(p, e);
+	if (r < 0)
+		return r;
+	count_entry(p, 0);
+	r = write_frames(p, e);
+	stop_workers(p);
+	if (r == 0)
+		r = verify_directories(p, e);
+	if (r == 0)
+		r = write_tail(p, e);
+	if (r == 0 && p->options->progress)
+		p->options->progress(p->options->arg, &p->progress);
+	return r;
+}
+
+int pack_directory(int dirfd, const char *name, const struct pack_options *options,
+	const struct call *call, pack_sink_fn *sink, void *sink_arg,
+	struct pack_result *ret, struct error *e)
+{
+	if (options->level < 1 || options->level > LEVEL_MAX)
+		return error_set(e, -EINVAL, "there is no compression level %d: 1 to %d",
+			options->level, LEVEL_MAX);
+	CLEANUP(finish)
+	struct pack p = {
+		.rootfd = dirfd,
+		.name = name,
+		.options = options,
+		.call = call,
+		.sink = sink,
+		.sink_arg = sink_arg,
+	};
+	int r = pack(&p, e);
+	if (r == 0)
+		*ret = p.result;
+	return r;
+}

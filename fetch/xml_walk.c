@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fetch/base/buf.h"
+#include "fetch/secret.h"
 
 struct walk {
 	XML_Parser parser;
@@ -134,6 +135,6 @@ int xml_walk(const void *data, size_t len, xml_visit_fn *visit, void *arg)
 		return -ENOMEM;
 	int r = parse(&w, p, len);
 	XML_ParserFree(w.parser);
-	buf_finish(&w.text);
+	secret_buf_finish(&w.text); /* STS answers with secrets */
 	return r;
 }

@@ -1,0 +1,47 @@
+/*
+ * The few HTTP exchanges that credentials need: STS on the network, container and
+ * instance services on this machine.
+ *
+ * Two transfer threads, each started when it is first needed and ended with the refresh:
+ * one that goes through proxies, and one that never does, for link-local services. Used
+ * by one thread at a time.
+ */
+#ifndef LARDER_FETCH_CREDS_NET_H
+#define LARDER_FETCH_CREDS_NET_H
+
+#include <stdbool.h>
+
+#include "fetch/base/call.h"
+#include "fetch/base/error.h"
+#include "fetch/transfer.h"
+
+struct creds_net {
+	const char *ca_bundle; /* borrowed; NULL: the system's */
+	struct transfer *far;  /* owned; NULL until needed */
+	struct transfer *near; /* owned; the same */
+};
+
+void creds_net_finish(struct creds_net *n);
+
+struct creds_request {
+	const char *method;
+	const char *url;
+	const char *const *headers; /* "Name: value", NULL-ended; NULL: none */
+	const void *body;
+	size_t body_len;
+	bool near;           /* on this machine or its link: no proxy, no patience */
+	uint64_t timeout_ns; /* of one attempt; 0: the call's deadline alone */
+	unsigned attempts;   /* at least 1 */
+};
+
+/* Asks, and asks again after a 429, a 5xx or a broken connection while attempts and the
+ * call's deadline last; an attempt that timed out is the last one. 0 when an answer of
+ * whatever status came: creds_answer_finish() it. -ETIMEDOUT the call's deadline,
+ * -ECANCELED, -ENOMEM, -ETIME no answer within an attempt's time, -EIO other failures. */
+int creds_net_ask(struct creds_net *n, const struct call *call,
+	const struct creds_request *request, struct http_response *ret, struct error *e);
+
+/* Wipes the body, for it may hold a secret. Accepts what is zeroed. */
+void creds_answer_finish(struct http_response *r);
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * The credential services of containers and instances, through creds_get() and a real
+ * exchange.
+ */
+#include "tests/unit/test.h"
+
+#include "fetch/creds_container.h"
+#include "tests/unit/creds_case.h"
+
+/* --- container --------------------------------------------------------------------- */
+
+static void container_addresses_are_near_or_safe(void **state)
+{
+	static const char *const right[][3] = {
+		{"/v2/credentials/x?y", "http://ignored",
+			"http://169.254.170.2/v2/credentials/x?y"},
+		{NULL, "http://localhost:80/a", "http://localhost/a"},
+		{NULL, "http://127.1.2.3:8080/a", "http://127.1.2.3:8080/a"},
+		{"", "http://[::1]:8080", "http://[::1]:8080"},
+		{NULL, "http://169.254.170.23/v1/credentials",
+			"http://169.254.170.23/v1/credentials"},
+		{NULL, "http://[fd00:ec2::23]/v1", "http://[fd00:ec2::23]/v1"},
+		{NULL, "https://any.example/a", "https://any.example/a"},
+	};
+	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+		CLEANUP(cleanup_free) char *url = NULL;
+		assert_int_equal(container_url(right[i][0], right[i][1], &url, NULL), 0);
+		assert_string_equal(url, right[i][2]);
+	}
+	static const char *const wrong[][2] = {{NULL, "http://any.example/a"},
+		{NULL, "http://169.254.169.254/a"}, {NULL, "http://128.0.0.1/a"},
+		{NULL, "http://localhost.example/a"}, {NULL, "http://[::2]/a"},
+		{NULL, "http://127.0.0.1/a b"}, {NULL, "http://127.0.0.1/a\r\nX: y"},
+		{NULL, "http://127.0.0.1#a"}, {NULL, "file:///etc/passwd"},
+		{NULL, "nonsense"}, {"@evil.example/", NULL}, {"a", NULL},
+		{"/a b", NULL}};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		char *url = NULL;
+		assert_int_equal(container_url(wrong[i][0], wrong[i][1], &url, NULL),
+			-EKEYREJECTED);
+		assert_null(url);
+	}
+	char *url;
+	assert_int_equal(container_url(NULL, "", &url, NULL), -ENOENT);
+}
+
+static struct http_script *begin_container(struct answers *a)
+{
+	struct http_script *s = http_script_start(answer, a);
+	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", http_script_url(s, "/creds?id=1"),
+		1);
+	return s;
+}
+
+static void a_container_service_answers(void **state)
+{
+	struct answers a = {.status = "200 OK", .body = JSON_ANSWER("C")};
+	struct http_script *s = begin_container(&a);
+	setenv("http_proxy", "http://127.0.0.1:1", 1); /* not for such a service */
+	assert_credentials(
+		"C", "SC", "TC", "the container service at 'http://127.0.0.1:");
+	assert_string_equal(a.target, "/creds?id=1");
+	assert_string_equal(a.authorization, "");
+	setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Basic sesame", 1);
+	assert_credentials("C", "SC", "TC", "the container service");
+	assert_string_equal(a.authorization, "Basic sesame");
+	setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", aws_write("token", "eyJ.x\n"),
+		1);
+	assert_credentials("C", "SC", "TC", "the container service");
+	assert_string_equal(a.authorization, "eyJ.x");
+	unsetenv("http_proxy");
+	http_script_stop(s);
+}
+
+static void a_container_service_can_refuse(void **state)
+{
+	struct answers a = {.status = "403 Forbidden", .body = "sesame"};
+	struct http_script *s = begin_container(&a);
+	assert_failure(-EKEYREJECTED, "status 403");
+	a.status = "200 OK";
+	assert_failure(-EKEYREJECTED, "something else than credentials");
+	a.status = "302 Found";
+	assert_failure(-EKEYREJECTED, "status 302");
+	a.failures = 99;
+	assert_failure(-EIO, "status 503");
+	assert_int_equal(http_script_requests(s), 6);
+	http_script_stop(s);
+	assert_failure(-EIO, "127.0.0.1");
+}
+
+static void a_container_token_must_be_readable(void **state)
+{
+	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/", 1);
+	setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", aws_path("token"), 1);
+	assert_failure(-EKEYREJECTED, "cannot read the container authorization token");
+	unsetenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+	setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "sesame\r\nX: y", 1);
+	assert_failure(-EKEYREJECTED, "line break");
+}
+
+/* --- instance ---------------------------------------------------------------------- */
+
+struct instance {
+	const char *token_status, *roles_status, *roles, *answer;
+	bool silent;
+	unsigned wrong; /* requests that version 2 would refuse */
+};
+
+static bool answer_as_instance(
+	struct script_connection *c, const struct script_request *request, void *arg)
+{
+	static const char roles[] = "/latest/meta-data/iam/security-credentials/";
+	struct instance *i = arg;
+	const char *token = script_field(request, "X-aws-ec2-metadata-token");
+	const char *ttl = script_field(request, "X-aws-ec2-metadata-token-ttl-seconds");
+	if (i->silent)
+		return script_hold(c);
+	if (!strcmp(request->target, "/latest/api/token")) {
+		i->wrong += strcmp(request->method, "PUT") || !ttl || atoi(ttl) < 1;
+		return script_answer(c, i->token_status, "", "sesame-token\n", 13);
+	}
+	i->wrong +=
+		strcmp(request->method, "GET") || !token || strcmp(token, "sesame-token");
+	if (!strcmp(request->target, roles))
+		return script_answer(c, i->roles_status, "", i->roles, strlen(i->roles));
+	if (!strcmp(request->target + strlen(roles), "ci%2Bx%40y"))
+		return script_answer(c, "200 OK", "", i->answer, strlen(i->answer));
+	return script_answer(c, "404 Not Found", "", "", 0);
+}
+
+static struct http_script *begin_instance(struct instance *i)
+{
+	i->token_status = i->roles_status = "200 OK";
+	i->roles = "ci+x@y\nother";
+	i->answer = JSON_ANSWER("I");
+	struct http_script *s = http_script_start(answer_as_instance, i);
+	unsetenv("AWS_EC2_METADATA_DISABLED");
+	setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", http_script_url(s, "/"), 1);
+	return s;
+}
+
+static void an_instance_has_a_role(void **state)
+{
+	struct instance i = {0};
+	struct http_script *s = begin_instance(&i);
+	assert_credentials(
+		"I", "SI", "TI", "role 'ci+x@y' of the instance at 'http://127");
+	assert_int_equal(http_script_requests(s), 3);
+	assert_int_equal(i.wrong, 0);
+	setenv("AWS_EC2_METADATA_DISABLED", "True", 1);
+	assert_failure(-EKEYREJECTED, "AWS_EC2_METADATA_DISABLED");
+	assert_int_equal(http_script_requests(s), 3);
+	http_script_stop(s);
+}
+
+static void a_machine_that_is_no_instance_has_none(void **state)
+{
+	struct instance i = {0};
+	struct http_script *s = begin_instance(&i);
+	i.token_status = "404 Not Found";
+	assert_failure(
+		-EKEYREJECTED, "no instance metadata service answers at 'http://127");
+	i.token_status = "405 Method Not Allowed";
+	assert_failure(-EKEYREJECTED, "no instance metadata service answers");
+	assert_int_equal(http_script_requests(s), 2);
+	http_script_stop(s);
+	assert_failure(-EKEYREJECTED, "no instance metadata service answers");
+}
+
+static void an_instance_may_have_no_role(void **state)
+{
+	struct instance i = {0};
+	struct http_script *s = begin_instance(&i);
+	i.roles_status = "404 Not Found";
+	assert_failure(-EKEYREJECTED, "has no role");
+	i.roles_status = "200 OK";
+	i.roles = "";
+	assert_failure(-EKEYREJECTED, "names no role");
+	i.roles = "a name that is too long for a role, which has 64 characters at most";
+	assert_failure(-EKEYREJECTED, "names no role");
+	i.roles = "unknown/../role";
+	assert_failure(-EKEYREJECTED, "status 404");
+	http_script_stop(s);
+}
+
+static void an_instance_can_refuse(void **state)
+{
+	static const char *const answers[] = {"", "sesame",
+		"{\"Code\":\"AssumeRoleUnauthorizedAccess\"}",
+		"{\"AccessKeyId\":\"I\",\"SecretAccessKey\":\"sesame\"}",
+		"{\"Code\":\"Success\",\"AccessKeyId\":\"I\"}"};
+	struct instance i = {0};
+	struct http_script *s = begin_instance(&i);
+	for (size_t n = 0; n < sizeof(answers) / sizeof(answers[0]); n++) {
+		i.answer = answers[n];
+		assert_failure(-EKEYREJECTED, "no credentials for the instance's role");
+	}
+	i.roles_status = "401 Unauthorized";
+	assert_failure(-EKEYREJECTED, "status 401");
+	i.token_status = "403 Forbidden";
+	assert_failure(-EKEYREJECTED, "status 403");
+	http_script_stop(s);
+}
+
+static void a_busy_instance_is_asked_again(void **state)
+{
+	struct instance i = {0};
+	struct http_script *s = begin_instance(&i);
+	i.roles_status = "503 Busy";
+	assert_failure(-EIO, "status 503");
+	assert_int_equal(http_script_requests(s), 3); /* the token, and twice the role */
+	setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "4", 1);
+	assert_failure(-EIO, "status 503");
+	assert_int_equal(http_script_requests(s), 3 + 5);
+	http_script_stop(s);
+}
+
+static void a_silent_instance_meets_the_deadline(void **state)
+{
+	struct instance i = {.silent = true};
+	struct http_script *s = begin_instance(&i);
+	struct call call = {.deadline_ns = clock_monotonic_ns() + 60 * NS_PER_MS};
+	struct credentials c;
+	assert_int_equal(get_once(&call, &c, NULL, NULL), -ETIMEDOUT);
+	http_script_stop(s);
+}
+
+static void an_odd_endpoint_is_named(void **state)
+{
+	unsetenv("AWS_EC2_METADATA_DISABLED");
+	setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "169.254.169.254", 1);
+	assert_failure(-EKEYREJECTED, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
+}
+
+static void a_role_can_stand_on_the_instance(void **state)
+{
+	struct instance i = {0};
+	struct answers a = {.status = "200 OK", .body = STS_ANSWER("R")};
+	struct http_script *s = begin_instance(&i), *sts = http_script_start(answer, &a);
+	setenv("AWS_ENDPOINT_URL_STS", http_script_origin(sts), 1);
+	aws_write(".aws/config", "[default]\nrole_arn = " ROLE
+				 "\ncredential_source = Ec2InstanceMetadata\n");
+	assert_credentials("R", "SR", "TR", "of profile 'default'");
+	assert_non_null(strstr(a.authorization, "Credential=I/"));
+	http_script_stop(s);
+	http_script_stop(sts);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(container_addresses_are_near_or_safe),
+		TEST(a_container_service_answers),
+		TEST(a_container_service_can_refuse),
+		TEST(a_container_token_must_be_readable),
+		TEST(an_instance_has_a_role),
+		TEST(a_machine_that_is_no_instance_has_none),
+		TEST(an_instance_may_have_no_role),
+		TEST(an_instance_can_refuse),
+		TEST(a_busy_instance_is_asked_again),
+		TEST(a_silent_instance_meets_the_deadline),
+		TEST(an_odd_endpoint_is_named),
+		TEST(a_role_can_stand_on_the_instance),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

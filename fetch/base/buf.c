@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,9 @@ int buf_reserve(struct buf *b, size_t more)
 		return 0;
 	size_t size = b->size ? b->size : 64;
 	while (size < need)
-		size = size > need / 2 ? need : size * 2;
+		size = size > SIZE_MAX / 2 ? need : size * 2;
+	if (size - 1 > b->max)
+		size = b->max + 1;
 	char *data = realloc(b->data, size);
 	if (!data)
 		return -ENOMEM;

@@ -152,10 +152,23 @@ static void cancelling_wakes_the_waiter(void **state)
 	cancel_finish(&cancel);
 }
 
+static void a_buffer_grows_by_doubling(void **state)
+{
+	CLEANUP(buf_finish) struct buf b = BUF_INIT(100000);
+	unsigned growths = 0;
+	for (size_t i = 0, size = 0; i < 100000; i++, size = b.size) {
+		assert_int_equal(buf_append(&b, "x", 1), 0);
+		growths += b.size != size;
+	}
+	assert_in_range(growths, 1, 20);
+	assert_int_equal(b.size, 100001);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_buffer_keeps_its_cap),
+		cmocka_unit_test(a_buffer_grows_by_doubling),
 		cmocka_unit_test(a_vector_keeps_its_cap),
 		cmocka_unit_test(an_error_is_one_harmless_line),
 		cmocka_unit_test(a_long_error_is_cut),

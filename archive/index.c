@@ -116,6 +116,26 @@ uint32_t index_children(const struct index *ix, uint32_t dir, uint32_t *ret_coun
 	return (uint32_t)index_u64(ix, SECTION_PLACES, dir);
 }
 
+static bool is_last_child(const struct index *ix, uint32_t entry, uint32_t parent)
+{
+	uint32_t count, first = index_children(ix, parent, &count);
+	return entry == first + count - 1;
+}
+
+uint32_t index_next(const struct index *ix, uint32_t entry)
+{
+	uint32_t children, first = index_children(ix, entry, &children);
+	if (children)
+		return first;
+	while (entry) {
+		uint32_t parent = index_parent(ix, entry);
+		if (!is_last_child(ix, entry, parent))
+			return entry + 1;
+		entry = parent;
+	}
+	return 0;
+}
+
 int index_lookup(
 	const struct index *ix, uint32_t dir, const char *name, size_t len, uint32_t *ret)
 {
@@ -174,6 +194,18 @@ uint32_t index_primary(const struct index *ix, uint32_t entry)
 		}
 	}
 	return entry;
+}
+
+size_t index_link_count(const struct index *ix)
+{
+	return ix->link_count;
+}
+
+void index_link(
+	const struct index *ix, size_t i, uint32_t *ret_entry, uint32_t *ret_primary)
+{
+	*ret_entry = index_link_entry(ix, i);
+	*ret_primary = index_link_primary(ix, i);
 }
 
 uint64_t index_place(const struct index *ix, uint32_t entry)
@@ -270,6 +302,11 @@ void index_frame_sizes(
 		ix->columns[SECTION_FRAME_SIZES].data + (size_t)frame * FRAME_SIZES_SIZE;
 	*ret_stored = load_le32(p);
 	*ret_raw = load_le32(p + 4);
+}
+
+uint64_t index_frame_begin(const struct index *ix, uint32_t frame)
+{
+	return ix->tar_offsets[frame];
 }
 
 uint32_t index_frame_at(const struct index *ix, uint64_t place, uint64_t *ret_begin)

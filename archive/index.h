@@ -24,10 +24,10 @@
 struct index;
 
 struct entry_info {
-	mode_t mode;           /* type and permissions */
-	uint64_t size;         /* file: bytes; symlink: bytes of target; directory: children */
+	mode_t mode;   /* type and permissions */
+	uint64_t size; /* file: bytes; symlink: bytes of target; directory: children */
 	struct timespec mtime;
-	uint32_t nlink;        /* 1 for directories: not counted */
+	uint32_t nlink; /* 1 for directories: not counted */
 	bool has_owner;
 	uid_t uid;
 	gid_t gid;
@@ -35,13 +35,14 @@ struct entry_info {
 
 struct outer_section {
 	uint32_t id;
-	uint64_t offset;     /* of the stored bytes in the object */
+	uint64_t offset; /* of the stored bytes in the object */
 	uint64_t stored_len;
 	uint64_t raw_len;
 	struct digest digest; /* of the stored bytes */
 };
 
-/* Takes over raw (malloc()ed, also on failure). 0; -EBADMSG with what is wrong; -ENOMEM. */
+/* Takes over raw (malloc()ed, also on failure). 0; -EBADMSG with what is wrong; -ENOMEM.
+ */
 int index_parse(void *raw, size_t len, struct index **ret, struct error *e);
 void index_free(struct index *ix);
 DEFINE_CLEANUP(cleanup_index, struct index, index_free);
@@ -61,6 +62,9 @@ const char *index_target(const struct index *ix, uint32_t entry, size_t *ret_len
 /* The first child's number; *ret_count 0 for an empty directory or what is none. */
 uint32_t index_children(const struct index *ix, uint32_t dir, uint32_t *ret_count);
 
+/* The entry that comes next in the tar: depth first, children by name. 0 at the end. */
+uint32_t index_next(const struct index *ix, uint32_t entry);
+
 /* Finds a child by name: 0, -ENOENT, -ENOTDIR. O(log children). */
 int index_lookup(const struct index *ix, uint32_t dir, const char *name, size_t len,
 	uint32_t *ret);
@@ -70,6 +74,11 @@ int index_find(const struct index *ix, const char *path, uint32_t *ret);
 
 /* The entry whose number stands for the inode: itself, or the hard link's primary. */
 uint32_t index_primary(const struct index *ix, uint32_t entry);
+
+/* The hard links, pair i < index_link_count(), ascending by entry. */
+size_t index_link_count(const struct index *ix);
+void index_link(
+	const struct index *ix, size_t i, uint32_t *ret_entry, uint32_t *ret_primary);
 
 /* Where a regular file's content begins in the tar. */
 uint64_t index_place(const struct index *ix, uint32_t entry);
@@ -89,6 +98,9 @@ const uint64_t *index_frame_offsets(const struct index *ix); /* stored; count + 
 const struct digest *index_frame_digests(const struct index *ix);
 void index_frame_sizes(
 	const struct index *ix, uint32_t frame, uint32_t *ret_stored, uint32_t *ret_raw);
+
+/* Where frame <= index_frame_count() begins in the tar. */
+uint64_t index_frame_begin(const struct index *ix, uint32_t frame);
 
 /* The frame that holds tar byte `place` (< index_tar_size()), and where that frame begins
  * in the tar. O(log frames). */

@@ -299,33 +299,14 @@ static int walk_member(struct tar_walk *w, uint32_t entry, struct error *e)
 	return is_type(w->ix, entry, S_IFREG) ? walk_content(w, entry, e) : 0;
 }
 
-static bool is_last_child(const struct index *ix, uint32_t entry, uint32_t parent)
-{
-	uint32_t count, first = index_children(ix, parent, &count);
-	return entry == first + count - 1;
-}
-
-/* The member after entry and all below it; 0 at the end. */
-static uint32_t walk_past(const struct index *ix, uint32_t entry)
-{
-	while (entry) {
-		uint32_t parent = index_parent(ix, entry);
-		if (!is_last_child(ix, entry, parent))
-			return entry + 1;
-		entry = parent;
-	}
-	return 0;
-}
-
 static int check_tar(const struct index *ix, struct error *e)
 {
 	CLEANUP(tar_walk_finish) struct tar_walk w;
 	int r = tar_walk_init(&w, ix);
-	uint32_t entry = 0, children;
+	uint32_t entry = 0;
 	while (r == 0) {
 		r = walk_member(&w, entry, e);
-		uint32_t first = index_children(ix, entry, &children);
-		entry = children ? first : walk_past(ix, entry);
+		entry = index_next(ix, entry);
 		if (!entry)
 			break;
 	}

@@ -54,13 +54,6 @@ struct extent {
 	size_t frames;
 };
 
-static uint32_t raw_size(const struct index *ix, uint32_t frame)
-{
-	uint32_t stored, raw;
-	index_frame_sizes(ix, frame, &stored, &raw);
-	return raw;
-}
-
 /* Cuts *x so that it lies in at most max_frames frames. */
 static void find_frames(const struct index *ix, struct extent *x, size_t max_frames)
 {
@@ -68,7 +61,7 @@ static void find_frames(const struct index *ix, struct extent *x, size_t max_fra
 	uint64_t end = x->first_begin;
 	x->frames = 0;
 	while (x->frames < max_frames && end < x->place + x->len)
-		end += raw_size(ix, x->first + (uint32_t)x->frames++);
+		end = index_frame_begin(ix, x->first + (uint32_t)++x->frames);
 	if (end < x->place + x->len)
 		x->len = end - x->place;
 }
@@ -79,7 +72,7 @@ static void cut_spans(const struct index *ix, const struct extent *x,
 {
 	uint64_t begin = x->first_begin, place = x->place, left = x->len;
 	for (size_t i = 0; i < x->frames; i++) {
-		uint64_t end = begin + raw_size(ix, x->first + (uint32_t)i);
+		uint64_t end = index_frame_begin(ix, x->first + (uint32_t)i + 1);
 		uint64_t len = end - place < left ? end - place : left;
 		ret[i] = (struct span){
 			.data = (const char *)frame_data(frames[i]) + (place - begin),

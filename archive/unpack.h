@@ -1,15 +1,16 @@
 /*
  * Unpacking: an archive to a directory, in parallel, all or nothing.
  *
- * Directories are made first, then files are written frame by frame by `threads` workers
- * (each takes a run of neighbouring frames, so that one range serves many files), then
- * hard links, symlinks, xattrs, and directory modes and mtimes, deepest first. Everything
- * is reached through directory descriptors without following links; no name of an index
- * that was parsed can leave the target. Runs of zero blocks become holes.
+ * `threads` workers take runs of neighbouring frames, read each as one range, decode it
+ * and write the files in it, while the caller's thread makes directories and symlinks.
+ * Then come hard links, and last the directories' modes and times, deepest first.
+ * Everything is reached through directory descriptors without following links; no name of
+ * an index that was parsed can leave the target. Long runs of zeros become holes.
  *
- * The tree is made beside the target under a temporary name on the same file system and
- * renamed into place, so that a failed or interrupted unpacking leaves the target as it
- * was.
+ * The tree is made beside the target under a temporary name and renamed into place, so
+ * that a failed or interrupted unpacking leaves the target as it was. Where that cannot be
+ * (the target is a mount point, the current directory, or its parent is not writable) the
+ * temporary tree is within the target, which must be empty, and what it holds is moved up.
  */
 #ifndef LARDER_ARCHIVE_UNPACK_H
 #define LARDER_ARCHIVE_UNPACK_H
@@ -26,12 +27,16 @@ struct unpack_progress {
 struct unpack_options {
 	unsigned threads;    /* 0: one for each processor online, and for waiting on ranges */
 	bool preserve_owner; /* chown to the archive's owners, keep set-id bits: needs root */
-	void (*progress)(void *arg, const struct unpack_progress *p);
+	void (*warn)(void *arg, const char *sentence); /* NULL: silent; the caller's thread */
+	void (*progress)(void *arg, const struct unpack_progress *p); /* likewise, a few
+	                                                                 times a second */
 	void *arg;
 };
 
-/* target must not exist or be an empty directory (-ENOTEMPTY else). source is the
- * verified one. Errors: reader's, those of open(2), write(2), -ENOSPC; named. */
+/* target must not exist, or be an empty directory: else -ENOTEMPTY, or -ENOTDIR. source is
+ * the verified one. Extended attributes that the file system does not take are warned of.
+ * Errors: those of reader_read(), of open(2) and write(2) such as -ENOSPC, of link(2); each
+ * names the file. */
 int unpack_archive(const struct archive *a, struct range_source *source,
 	const struct call *call, const char *target, const struct unpack_options *options,
 	struct error *e);

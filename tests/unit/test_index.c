@@ -108,6 +108,17 @@ static void every_child_of_a_wide_directory_is_found(void **state)
 	}
 }
 
+static void the_order_of_the_tar_is_depth_first(void **state)
+{
+	CLEANUP(cleanup_index) struct index *ix = sample_index();
+	static const char *const order[] = {"", "a", "dir", "dir/deep", "dir/empty",
+		"dir/link", "dir/other", "dir/void", "last", "setuid", "symlink-too"};
+	uint32_t entry = 0;
+	for (size_t i = 0; i < 11; i++, entry = index_next(ix, entry))
+		assert_int_equal(entry, entry_at(ix, order[i]));
+	assert_int_equal(entry, 0);
+}
+
 static void names_are_sorted_as_unsigned_bytes(void **state)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
@@ -684,6 +695,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_tree_is_walked_by_name),
 		cmocka_unit_test(every_child_of_a_wide_directory_is_found),
+		cmocka_unit_test(the_order_of_the_tar_is_depth_first),
 		cmocka_unit_test(names_are_sorted_as_unsigned_bytes),
 		cmocka_unit_test(paths_are_found_from_the_root),
 		cmocka_unit_test(attributes_are_what_was_written),

@@ -1,0 +1,133 @@
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "archive/unpack_private.h"
+#include "fetch/base/lock.h"
+
+int unpack_error(const struct unpack *u, uint32_t entry, int code, const char *what,
+	struct error *e)
+{
+	char path[512];
+	index_path(u->ix, entry, path, sizeof(path));
+	return error_set_errno(e, code, "cannot %s '%s'", what, *path ? path : ".");
+}
+
+mode_t unpack_file_mode(const struct unpack *u, uint32_t entry)
+{
+	return index_mode(u->ix, entry) & (u->options->preserve_owner ? 07777 : 01777);
+}
+
+/* Not a failure: other file systems than the packed one take other attributes. */
+static void note_refused_xattr(struct unpack *u, uint32_t entry, int code)
+{
+	if (atomic_fetch_add(&u->xattrs_refused, 1))
+		return;
+	LOCK_SCOPE(&u->lock);
+	u->refused_entry = entry;
+	u->refused_code = code;
+}
+
+static void set_xattrs(struct unpack *u, uint32_t entry, int fd)
+{
+	size_t cursor = 0, name_len, value_len;
+	const char *name;
+	const void *value;
+	while (index_xattr_next(
+		u->ix, entry, &cursor, &name, &name_len, &value, &value_len)) {
+		char text[XATTR_NAME_LIMIT + 1];
+		memcpy(text, name, name_len);
+		text[name_len] = '\0';
+		if (fsetxattr(fd, text, value, value_len, 0) < 0)
+			note_refused_xattr(u, entry, -errno);
+	}
+}
+
+static bool has_xattrs(const struct unpack *u, uint32_t entry)
+{
+	size_t cursor = 0, name_len, value_len;
+	const char *name;
+	const void *value;
+	return index_xattr_next(
+		u->ix, entry, &cursor, &name, &name_len, &value, &value_len);
+}
+
+static void mtime_of(const struct entry_info *info, struct timespec ret[2])
+{
+	ret[0] = (struct timespec){.tv_nsec = UTIME_OMIT};
+	ret[1] = info->mtime;
+}
+
+int unpack_attrs_file(
+	struct unpack *u, uint32_t entry, int fd, bool known_mode, struct error *e)
+{
+	struct entry_info info;
+	index_info(u->ix, entry, &info);
+	set_xattrs(u, entry, fd);
+	bool chown = info.has_owner && u->options->preserve_owner;
+	if (chown && fchown(fd, info.uid, info.gid) < 0)
+		return unpack_error(u, entry, -errno, "set the owner of", e);
+	mode_t mode = unpack_file_mode(u, entry);
+	bool right = known_mode && !chown && !(mode & (07000 | u->taken_off));
+	if (!right && fchmod(fd, mode) < 0)
+		return unpack_error(u, entry, -errno, "set the mode of", e);
+	struct timespec times[2];
+	mtime_of(&info, times);
+	if (futimens(fd, times) < 0)
+		return unpack_error(u, entry, -errno, "set the time of", e);
+	return 0;
+}
+
+static int set_dir_xattrs(
+	struct unpack *u, uint32_t entry, int parent, const char *name, struct error *e)
+{
+	if (!has_xattrs(u, entry))
+		return 0;
+	CLEANUP(cleanup_close)
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return unpack_error(u, entry, -errno, "open", e);
+	set_xattrs(u, entry, fd);
+	return 0;
+}
+
+/* A symlink has neither user attributes nor a mode of its own. */
+int unpack_attrs_at(
+	struct unpack *u, uint32_t entry, int parent, const char *name, struct error *e)
+{
+	struct entry_info info;
+	index_info(u->ix, entry, &info);
+	bool dir = S_ISDIR(info.mode);
+	int r = dir ? set_dir_xattrs(u, entry, parent, name, e) : 0;
+	if (r < 0)
+		return r;
+	if (info.has_owner && u->options->preserve_owner &&
+		fchownat(parent, name, info.uid, info.gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return unpack_error(u, entry, -errno, "set the owner of", e);
+	if (dir && fchmodat(parent, name, info.mode & 07777, 0) < 0)
+		return unpack_error(u, entry, -errno, "set the mode of", e);
+	struct timespec times[2];
+	mtime_of(&info, times);
+	if (utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		return unpack_error(u, entry, -errno, "set the time of", e);
+	return 0;
+}
+
+int unpack_attrs_root(struct unpack *u, int fd, struct error *e)
+{
+	struct entry_info info;
+	index_info(u->ix, 0, &info);
+	set_xattrs(u, 0, fd);
+	if (info.has_owner && u->options->preserve_owner &&
+		fchown(fd, info.uid, info.gid) < 0)
+		return unpack_error(u, 0, -errno, "set the owner of", e);
+	if (fchmod(fd, info.mode & 07777) < 0)
+		return unpack_error(u, 0, -errno, "set the mode of", e);
+	struct timespec times[2];
+	mtime_of(&info, times);
+	if (futimens(fd, times) < 0)
+		return unpack_error(u, 0, -errno, "set the time of", e);
+	return 0;
+}

@@ -1,0 +1,229 @@
+#include "archive/unpack_target.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "archive/unpack_dirs.h"
+#include "archive/unpack_private.h"
+
+#define TRIES 100 /* random names */
+
+static bool is_empty_dir(int fd)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(cleanup_closedir) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	if (!dir) {
+		cleanup_close(&copy);
+		return false;
+	}
+	for (struct dirent *d; (d = readdir(dir));)
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+			return false;
+	return true;
+}
+
+static bool is_current_dir(const struct stat *st)
+{
+	struct stat here;
+	return stat(".", &here) == 0 && here.st_dev == st->st_dev &&
+	       here.st_ino == st->st_ino;
+}
+
+static bool is_mount_point(int fd)
+{
+	struct statx sx;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &sx) == 0 &&
+	       sx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
+/* Opens the target when it exists, and sees whether it may be unpacked to. */
+static int look_at_target(struct unpack_target *t, struct error *e)
+{
+	t->targetfd = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	if (t->targetfd < 0 && errno == ENOENT && lstat(t->path, &st) < 0)
+		return 0;
+	if (t->targetfd < 0)
+		return error_set_errno(e, -errno, "cannot unpack to '%s'", t->path);
+	if (!is_empty_dir(t->targetfd))
+		return error_set(
+			e, -ENOTEMPTY, "cannot unpack to '%s': it is not empty", t->path);
+	if (fstat(t->targetfd, &st) < 0)
+		return error_set_errno(e, -errno, "cannot look at '%s'", t->path);
+	t->within = is_current_dir(&st) || is_mount_point(t->targetfd);
+	return 0;
+}
+
+/* The last component of path, and where it begins; trailing slashes do not count. */
+static const char *base_of(const char *path, size_t *ret_len)
+{
+	size_t end = strlen(path);
+	while (end && path[end - 1] == '/')
+		end--;
+	size_t begin = end;
+	while (begin && path[begin - 1] != '/')
+		begin--;
+	*ret_len = end - begin;
+	return path + begin;
+}
+
+static int open_parent(struct unpack_target *t, struct error *e)
+{
+	CLEANUP(cleanup_free) char *real = NULL;
+	if (t->targetfd >= 0 && !(real = realpath(t->path, NULL)))
+		return error_set_errno(e, -errno, "cannot find '%s'", t->path);
+	const char *path = real ? real : t->path;
+	size_t len;
+	const char *base = base_of(path, &len);
+	if (!len || len > NAME_MAX)
+		return error_set(e, len ? -ENAMETOOLONG : -EINVAL,
+			"'%s' is no name for a directory", t->path);
+	memcpy(t->name, base, len);
+	t->name[len] = '\0';
+	CLEANUP(cleanup_free)
+	char *parent = base == path ? strdup(".") : strndup(path, (size_t)(base - path));
+	if (!parent)
+		return error_set(e, -ENOMEM, "no memory to unpack");
+	t->parentfd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (t->parentfd < 0)
+		return error_set_errno(e, -errno, "cannot open '%s', where '%s' shall be",
+			parent, t->name);
+	return 0;
+}
+
+static int choose_name(struct unpack_target *t)
+{
+	uint8_t random[4];
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return -errno;
+	/* Room for the dot and the suffix. */
+	snprintf(t->temp, sizeof(t->temp), ".%.*s%slarder-%02x%02x%02x%02x",
+		t->within ? 0 : NAME_MAX - 24, t->name, t->within ? "" : ".", random[0],
+		random[1], random[2], random[3]);
+	return 0;
+}
+
+/* A tree within the target must not have the name of what is moved beside it. */
+static bool name_is_taken(const struct unpack_target *t)
+{
+	uint32_t entry;
+	return t->within && index_lookup(t->ix, 0, t->temp, strlen(t->temp), &entry) == 0;
+}
+
+static int make_temp(struct unpack_target *t)
+{
+	int where = t->within ? t->targetfd : t->parentfd;
+	for (int i = 0; i < TRIES; i++) {
+		int r = choose_name(t);
+		if (r < 0)
+			return r;
+		if (name_is_taken(t))
+			continue;
+		if (mkdirat(where, t->temp, 0700) == 0)
+			return 0;
+		if (errno != EEXIST)
+			break;
+	}
+	int r = -errno;
+	t->temp[0] = '\0';
+	return r;
+}
+
+static int make_root(struct unpack_target *t)
+{
+	int r = t->within ? make_temp(t) : 0;
+	if (!t->within) {
+		r = make_temp(t);
+		if ((r == -EACCES || r == -EPERM || r == -EROFS) && t->targetfd >= 0) {
+			t->within = true;
+			r = make_temp(t);
+		}
+	}
+	if (r < 0)
+		return r;
+	t->fd = openat(t->within ? t->targetfd : t->parentfd, t->temp,
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return t->fd < 0 ? -errno : 0;
+}
+
+int unpack_target_open(struct unpack_target *t, const char *path, const struct index *ix,
+	struct error *e)
+{
+	*t = (struct unpack_target){
+		.ix = ix, .path = path, .parentfd = -1, .targetfd = -1, .fd = -1};
+	int r = look_at_target(t, e);
+	if (r == 0 && !t->within)
+		r = open_parent(t, e);
+	if (r < 0)
+		return r;
+	r = make_root(t);
+	return r < 0 ? error_set_errno(
+			       e, r, "cannot make a directory to unpack '%s' in", path)
+		     : 0;
+}
+
+int unpack_target_taken_off(struct unpack_target *t, mode_t *ret, struct error *e)
+{
+	static const char probe[] = ".mode";
+	CLEANUP(cleanup_close)
+	int fd = openat(
+		t->fd, probe, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0777);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0 || unlinkat(t->fd, probe, 0) < 0)
+		return error_set_errno(
+			e, -errno, "cannot make a file below '%s'", t->path);
+	*ret = 0777 & ~st.st_mode;
+	return 0;
+}
+
+/* Moves the children of the temporary tree's root up into the target. */
+static int move_up(struct unpack_target *t, struct error *e)
+{
+	uint32_t count, first = index_children(t->ix, 0, &count);
+	for (uint32_t entry = first; entry < first + count; entry++) {
+		char name[NAME_LIMIT + 1];
+		unpack_name(t->ix, entry, name);
+		if (renameat(t->fd, name, t->targetfd, name) < 0)
+			return error_set_errno(
+				e, -errno, "cannot move '%s' into '%s'", name, t->path);
+	}
+	if (unlinkat(t->targetfd, t->temp, AT_REMOVEDIR) < 0)
+		return error_set_errno(e, -errno, "cannot remove '%s'", t->temp);
+	return 0;
+}
+
+int unpack_target_settle(struct unpack_target *t, int *ret_fd, struct error *e)
+{
+	*ret_fd = t->within ? t->targetfd : t->fd;
+	return t->within ? move_up(t, e) : 0;
+}
+
+int unpack_target_publish(struct unpack_target *t, struct error *e)
+{
+	if (!t->within && renameat(t->parentfd, t->temp, t->parentfd, t->name) < 0)
+		return error_set_errno(e, -errno, "cannot put '%s' into place", t->path);
+	t->temp[0] = '\0';
+	return 0;
+}
+
+/* Both roots: a tree within the target may be half moved. */
+static void remove_all(struct unpack_target *t)
+{
+	if (t->fd >= 0)
+		unpack_remove_tree(t->ix, t->fd);
+	if (t->within)
+		unpack_remove_tree(t->ix, t->targetfd);
+	unlinkat(t->within ? t->targetfd : t->parentfd, t->temp, AT_REMOVEDIR);
+}
+
+void unpack_target_finish(struct unpack_target *t)
+{
+	if (t->temp[0])
+		remove_all(t);
+	cleanup_close(&t->fd);
+	cleanup_close(&t->targetfd);
+	cleanup_close(&t->parentfd);
+}

@@ -55,8 +55,7 @@ struct run {
 	bool fresh_connection;
 };
 
-/* --- counters --------------------------------------------------------------------------
- */
+/* --- counters -------------------------------------------------------------------- */
 
 static void smooth(uint64_t *value, uint64_t sample)
 {
@@ -90,8 +89,7 @@ static void count_answer(struct run *run, const struct http_response *response)
 		hedge_learn(&x->hedge, response->first_byte_ns, response->hedged);
 }
 
-/* --- one try ---------------------------------------------------------------------------
- */
+/* --- one try --------------------------------------------------------------------- */
 
 static uint64_t begin_try(struct run *run)
 {
@@ -136,8 +134,7 @@ static int try_once(struct run *run, struct http_response *ret, struct error *e)
 	return 0;
 }
 
-/* --- the facts -------------------------------------------------------------------------
- */
+/* --- the facts ------------------------------------------------------------------- */
 
 static int64_t skew_of(const struct run *run, const struct http_fields *fields)
 {
@@ -233,8 +230,7 @@ static struct retry_verdict judge(
 	return v;
 }
 
-/* --- going on --------------------------------------------------------------------------
- */
+/* --- going on -------------------------------------------------------------------- */
 
 static const char *refusal_words(const struct run *run, char ret[static 512])
 {
@@ -376,8 +372,7 @@ void exchange_stats(struct exchanger *x, struct store_stats *ret)
 	*ret = x->stats;
 }
 
-/* --- its life --------------------------------------------------------------------------
- */
+/* --- its life -------------------------------------------------------------------- */
 
 static int set_place(
 	struct exchanger *x, const struct exchanger_options *o, struct error *e)

@@ -212,8 +212,7 @@ int parse_http_date(const char *value, size_t len, int64_t *ret_s)
 	return ok && !s.len ? date_of(&tm, ret_s) : -EBADMSG;
 }
 
-/* --- one field each: true when the value is well-formed and agrees with what is there --
- */
+/* --- one field each: true when the value is well-formed and agrees with what is there */
 
 /* Printable ASCII without spaces: goes into requests again, so nothing else may pass. */
 static bool is_visible(struct span v)

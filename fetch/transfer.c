@@ -186,8 +186,7 @@ static void drop_gone(struct transfer *t)
 		leg->lost |= task_is_gone(leg->task);
 }
 
-/* --- the thread: its loop ------------------------------------------------------------
- */
+/* --- the thread: its loop -------------------------------------------------------- */
 
 static uint64_t sooner(uint64_t a, uint64_t b)
 {
@@ -255,8 +254,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* --- callers -------------------------------------------------------------------------
- */
+/* --- callers --------------------------------------------------------------------- */
 
 static void submit(struct transfer *t, struct transfer_task *task)
 {
@@ -309,8 +307,7 @@ void transfer_warm(struct transfer *t, const char *url, unsigned n)
 	curl_multi_wakeup(t->multi);
 }
 
-/* --- its life ------------------------------------------------------------------------
- */
+/* --- its life -------------------------------------------------------------------- */
 
 static void init_curl(void)
 {

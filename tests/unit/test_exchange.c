@@ -58,8 +58,7 @@ const char *creds_origin(struct creds *c)
 	return "the test";
 }
 
-/* --- the store's side ------------------------------------------------------------------
- */
+/* --- the store's side ------------------------------------------------------------ */
 
 /* Answers are given in order; the last one is repeated. */
 struct play {

@@ -41,8 +41,9 @@ static void print_answer(
 		return;
 	}
 	printf("%s\n", store_name(s));
-	printf("  PUT with If-None-Match: *                      %s\n", words_of(a->put));
-	printf("  CompleteMultipartUpload with If-None-Match: *  %s\n",
+	printf("  the condition \"only if absent\", an object at once   %s\n",
+		words_of(a->put));
+	printf("  the condition \"only if absent\", an object in parts  %s\n",
 		words_of(a->complete));
 }
 

@@ -21,6 +21,7 @@ extern const unsigned commands_count;
 
 int cmd_commit(const struct options *o, struct error *e);
 int cmd_exists(const struct options *o, struct error *e);
+int cmd_key(const struct options *o, struct error *e);
 int cmd_ls(const struct options *o, struct error *e);
 int cmd_mount(const struct options *o, struct error *e);
 int cmd_probe(const struct options *o, struct error *e);

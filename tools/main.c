@@ -10,6 +10,7 @@
 #include "fetch/base/log.h"
 #include "fetch/base/process.h"
 #include "tools/command.h"
+#include "tools/completion.h"
 #include "tools/help.h"
 #include "tools/session.h"
 
@@ -29,6 +30,8 @@ const struct command commands[] = {
 	  "Read a key's whole object and prove every byte of it", 0, 1, cmd_verify },
 	{ "probe", COMMAND_PROBE, "[STORE]",
 	  "Find out which conditional writes a store honours", 0, 1, cmd_probe },
+	{ "key", COMMAND_KEY, "TEMPLATE",
+	  "Make a key from a template", 1, 1, cmd_key },
 	{ "status", COMMAND_STATUS, "MOUNTPOINT",
 	  "Tell what a mount serves, fetched and cached", 1, 1, cmd_status },
 };
@@ -102,6 +105,22 @@ static int flush_results(int code)
 	return code == EXIT_DONE ? EXIT_FAILED : code;
 }
 
+/* larder help [COMMAND | --json | --completion SHELL] */
+static int help(int argc, char **argv)
+{
+	const struct command *c = argc == 1 ? find_command(argv[0]) : NULL;
+	if (!argc)
+		help_overview();
+	else if (argc == 1 && !strcmp(argv[0], "--json"))
+		help_json();
+	else if (c)
+		help_command(c);
+	else if (argc != 2 || strcmp(argv[0], "--completion") != 0 ||
+		completion_print(stdout, argv[1]) < 0)
+		return no_such_command(argv[0]);
+	return flush_results(EXIT_DONE);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -112,13 +131,10 @@ int main(int argc, char **argv)
 		puts("larder " LARDER_VERSION);
 		return EXIT_DONE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		if (argc > 2 && !strcmp(argv[2], "--json"))
-			help_json();
-		else
-			help_overview();
-		return EXIT_DONE;
-	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return help_overview(), EXIT_DONE;
+	if (!strcmp(argv[1], "help"))
+		return help(argc - 2, argv + 2);
 	const struct command *c = find_command(argv[1]);
 	if (!c)
 		return no_such_command(argv[1]);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,9 @@
 #include "fetch/base/json_out.h"
 #include "fetch/base/mounts.h"
 #include "fetch/base/output_file.h"
-#include "tools/human.h"
 #include "fetch/options.h"
+#include "tools/human.h"
+#include "tools/ticker.h"
 
 /* --- exit codes --------------------------------------------------------------------- */
 
@@ -222,6 +224,49 @@ static void output_lines_cannot_be_forged(void **state)
 	unlink(path);
 }
 
+/* --- a ticker ------------------------------------------------------------------------ */
+
+struct ticks {
+	pthread_mutex_t lock;
+	pthread_cond_t some;
+	unsigned count; /* under lock */
+};
+
+static void note_tick(void *arg)
+{
+	struct ticks *t = arg;
+	pthread_mutex_lock(&t->lock);
+	t->count++;
+	pthread_cond_signal(&t->some);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void a_ticker_ticks_until_it_is_stopped(void **state)
+{
+	struct ticks t = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+	struct ticker ticker = { 0 };
+	ticker_stop(&ticker);
+	ticker_start(&ticker, 1, note_tick, &t);
+	pthread_mutex_lock(&t.lock);
+	while (t.count < 3)
+		pthread_cond_wait(&t.some, &t.lock);
+	pthread_mutex_unlock(&t.lock);
+	ticker_stop(&ticker);
+	unsigned count = t.count;
+	assert_true(count >= 3);
+	ticker_stop(&ticker);
+	assert_int_equal(t.count, count);
+}
+
+static void a_ticker_that_waits_is_stopped_at_once(void **state)
+{
+	struct ticks t = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+	struct ticker ticker;
+	ticker_start(&ticker, 3600 * NS_PER_SECOND, note_tick, &t);
+	ticker_stop(&ticker);
+	assert_int_equal(t.count, 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -237,6 +282,8 @@ int main(void)
 		cmocka_unit_test(sizes_and_times_are_short),
 		cmocka_unit_test(json_strings_are_always_valid),
 		cmocka_unit_test(output_lines_cannot_be_forged),
+		cmocka_unit_test(a_ticker_ticks_until_it_is_stopped),
+		cmocka_unit_test(a_ticker_that_waits_is_stopped_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

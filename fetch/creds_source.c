@@ -37,6 +37,8 @@ static int assume(struct creds_context *x, const char *profile,
 	CLEANUP(sts_endpoint_finish) struct sts_endpoint endpoint = {0};
 	const struct profile_files *files;
 	int r = creds_context_files(x, &files, e);
+	if (r == 0 && !x->net.ca_bundle)
+		x->net.ca_bundle = profile_get(files, profile, "ca_bundle", NULL);
 	if (r == 0)
 		r = sts_endpoint_find(x->settings, files, profile, &endpoint, e);
 	if (r == 0)

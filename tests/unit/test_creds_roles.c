@@ -155,6 +155,23 @@ static void a_role_is_assumed_with_anothers_keys(void **state)
 	http_script_stop(s);
 }
 
+/* The certificates that a profile names are those the service is checked with. */
+static void a_profile_names_the_certificates(void **state)
+{
+	aws_write(".aws/config", "[default]\nrole_arn = " ROLE "\nsource_profile = default\n"
+				 "aws_access_key_id = O\naws_secret_access_key = SO\n"
+				 "ca_bundle = /no/such/ca.pem\n");
+	struct answers a = {0};
+	struct http_script *s = http_script_start(answer, &a);
+	char url[64];
+	snprintf(url, sizeof(url), "https%s", http_script_origin(s) + strlen("http"));
+	setenv("AWS_ENDPOINT_URL_STS", url, 1);
+	assert_failure(-EIO, "/no/such/ca.pem");
+	set_option("ca-bundle", "/no/other/ca.pem");
+	assert_failure(-EIO, "/no/other/ca.pem");
+	http_script_stop(s);
+}
+
 static void roles_lead_to_roles(void **state)
 {
 	struct answers a = {.status = "200 OK", .body = STS_ANSWER("R")};
@@ -245,6 +262,7 @@ int main(void)
 		TEST(a_silent_service_can_be_given_up),
 		TEST(web_identity_must_be_whole),
 		TEST(a_role_is_assumed_with_anothers_keys),
+		TEST(a_profile_names_the_certificates),
 		TEST(roles_lead_to_roles),
 		TEST(roles_without_a_base_are_refused),
 		TEST(another_clock_is_learned),

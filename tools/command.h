@@ -25,6 +25,7 @@ int cmd_key(const struct options *o, struct error *e);
 int cmd_ls(const struct options *o, struct error *e);
 int cmd_mount(const struct options *o, struct error *e);
 int cmd_probe(const struct options *o, struct error *e);
+int cmd_restore(const struct options *o, struct error *e);
 int cmd_status(const struct options *o, struct error *e);
 int cmd_umount(const struct options *o, struct error *e);
 int cmd_verify(const struct options *o, struct error *e);

@@ -22,6 +22,8 @@ const struct command commands[] = {
 	  "Unmount, and wait until the daemon has gone", 1, 1, cmd_umount },
 	{ "commit", COMMAND_COMMIT, "--key KEY [STORE] DIR",
 	  "Pack a directory and publish it under a key, once", 1, 2, cmd_commit },
+	{ "restore", COMMAND_RESTORE, "--key KEY [STORE] DIR",
+	  "Unpack a key into a directory, whole or not at all", 1, 2, cmd_restore },
 	{ "ls", COMMAND_LS, "[STORE] [PREFIX]   or   --key KEY [STORE] [PATH]",
 	  "List keys, or the files inside one", 0, 2, cmd_ls },
 	{ "exists", COMMAND_EXISTS, "--key KEY [STORE]",

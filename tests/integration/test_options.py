@@ -1,0 +1,154 @@
+"""The option tables against --help and the man pages: each option is told of once more
+than it is written down, and nothing else is."""
+
+import json
+import re
+import shutil
+import subprocess
+import unittest
+from pathlib import Path
+
+from larder_testlib.cli import Cli
+from larder_testlib.process import TempDir
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "man"
+# A definition of options begins a line: "*-k*, *--key* _KEY_" or "*--uid* _UID_, *--gid* ..."
+DEFINED = re.compile(r"^(?:\*-\w\*, )?\*--[a-z]", re.MULTILINE)
+OPTION = re.compile(r"\*--([a-z][a-z-]*)\*(?: _([A-Z]+)_)?")
+LETTER = re.compile(r"^\*-(\w)\*, \*--([a-z-]+)\*", re.MULTILINE)
+
+
+def defined_options(page):
+    """{name: argument or None} of the lines that define options."""
+    found = {}
+    for line in (PAGES / f"{page}.1.scd").read_text().splitlines():
+        if DEFINED.match(line):
+            found |= {name: word or None for name, word in OPTION.findall(line)}
+    return found
+
+
+class Options(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = TempDir()
+        cls.addClassCleanup(cls.dir.remove)
+        cls.cli = Cli(cls.dir.path)
+        cls.tables = json.loads(cls.cli.run("help", "--json").out)
+        cls.shared = defined_options("larder")
+
+    def commands(self):
+        for command in self.tables["commands"]:
+            with self.subTest(command=command["name"]):
+                yield command
+
+    def test_help_fits_a_terminal(self):
+        for words in [("--help",), *((c["name"], "--help") for c in self.commands())]:
+            result = self.cli.run(*words)
+            self.assertEqual((result.code, result.err), (0, ""), result)
+            self.assertTrue(result.out.startswith("larder"), result)
+            for line in result.out.splitlines():
+                self.assertLessEqual(len(line), 80, line)
+
+    def test_help_names_every_option(self):
+        for command in self.commands():
+            text = self.cli.run(command["name"], "--help").out
+            self.assertIn(command["summary"], text)
+            for option in command["options"]:
+                word = f" {option['argument']}" if "argument" in option else ""
+                self.assertRegex(text, rf"--{option['name']}{word}  +\S")
+
+    def test_the_overview_names_every_command(self):
+        text = self.cli.run("--help").out
+        for command in self.commands():
+            self.assertIn(f"larder {command['name']} ", text)
+            self.assertIn(command["summary"], text)
+
+    def test_man_pages_tell_of_every_option(self):
+        for command in self.commands():
+            own = defined_options(f"larder-{command['name']}")
+            for option in command["options"]:
+                name = option["name"]
+                self.assertTrue(name in own or name in self.shared,
+                                f"--{name} is in no man page")
+                word = own.get(name, self.shared.get(name))
+                self.assertEqual(word, option.get("argument"), f"--{name}")
+
+    def test_man_pages_tell_of_no_other_option(self):
+        everywhere = {o["name"] for c in self.tables["commands"] for o in c["options"]}
+        for command in self.commands():
+            names = {option["name"] for option in command["options"]}
+            own = set(defined_options(f"larder-{command['name']}"))
+            self.assertLessEqual(own, names)
+        self.assertLessEqual(set(self.shared) - {"version"}, everywhere)
+
+    def test_man_pages_tell_of_letters(self):
+        for command in self.commands():
+            letters = {o["letter"]: o["name"] for o in command["options"] if "letter" in o}
+            text = (PAGES / f"larder-{command['name']}.1.scd").read_text()
+            for letter, name in LETTER.findall(text):
+                self.assertEqual(letters.get(letter), name)
+
+    def test_every_page_is_named_on_the_first(self):
+        text = (PAGES / "larder.1.scd").read_text()
+        for command in self.commands():
+            self.assertIn(f"*larder-{command['name']}*(1)", text)
+
+    def test_exit_codes_are_in_the_man_page(self):
+        text = (PAGES / "larder.1.scd").read_text()
+        for code in (0, 1, 2, 3, 4, 5, 6, 7, 124):
+            self.assertIn(f"\n*{code}*\n", text)
+
+    # --- completions -------------------------------------------------------------------
+
+    def complete_in_bash(self, *words):
+        """What bash would offer for the last word."""
+        script = self.cli.run("help", "--completion", "bash").out + """
+            COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _larder
+            printf '%s\\n' "${COMPREPLY[@]}" """
+        done = subprocess.run(["bash", "-c", script, "bash", "larder", *words], check=True,
+                              capture_output=True, text=True, cwd=self.dir.path)
+        self.assertEqual(done.stderr, "")
+        return done.stdout.split()
+
+    def test_bash_completes_commands_and_options(self):
+        names = [c["name"] for c in self.tables["commands"]]
+        self.assertEqual(set(self.complete_in_bash("")),
+                         {*names, "--help", "--version"})
+        for command in self.commands():
+            offered = self.complete_in_bash(command["name"], "--")
+            self.assertEqual(sorted(offered),
+                             sorted("--" + o["name"] for o in command["options"]))
+
+    def test_bash_completes_arguments(self):
+        (self.dir.path / "folder").mkdir(exist_ok=True)
+        self.assertEqual(self.complete_in_bash("mount", "--prefetch", ""),
+                         ["auto", "none", "all"])
+        self.assertEqual(self.complete_in_bash("mount", "--key", "fo"), [])
+        self.assertEqual(self.complete_in_bash("mount", "-k", "fo"), [])
+        self.assertEqual(self.complete_in_bash("mount", "fo"), ["folder"])
+        self.assertEqual(self.complete_in_bash("mount", "--cache-dir", "fo"), ["folder"])
+
+    def test_other_shells_take_their_completions(self):
+        for shell in ("zsh", "fish"):
+            with self.subTest(shell=shell):
+                script = self.cli.run("help", "--completion", shell).out
+                for command in self.tables["commands"]:
+                    self.assertIn(command["name"], script)
+                if not shutil.which(shell):
+                    print(f"no {shell} here: its completions are not read by it")
+                    continue
+                done = subprocess.run([shell, "-n"], input=script, text=True,
+                                      capture_output=True)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_help_knows_its_words(self):
+        self.assertEqual(self.cli.run("help").out, self.cli.run("--help").out)
+        self.assertEqual(self.cli.run("help", "ls").out, self.cli.run("ls", "--help").out)
+        for words in (["frob"], ["--completion"], ["--completion", "csh"], ["ls", "ls"]):
+            result = self.cli.run("help", *words)
+            self.assertEqual((result.code, result.out), (2, ""), result)
+            self.assertEqual(result.err.count("\n"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

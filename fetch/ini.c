@@ -246,14 +246,31 @@ static bool same_subkey(const char *a, const char *b)
 	return a && b ? !strcasecmp(a, b) : a == b;
 }
 
-const char *ini_get(
-	const struct ini *ini, const char *section, const char *key, const char *subkey)
+/* Is it "kind name", or name alone where kind is ""? */
+static bool is_section(const char *section, const char *kind, const char *name)
+{
+	size_t len = strlen(kind);
+	if (len == 0)
+		return !strcmp(section, name);
+	return !strncmp(section, kind, len) && section[len] == ' ' &&
+	       !strcmp(section + len + 1, name);
+}
+
+const char *ini_get_of(const struct ini *ini, const char *kind, const char *name,
+	const char *key, const char *subkey)
 {
 	for (size_t i = ini->entries.len; i-- > 0;) {
 		const struct ini_entry *entry = &ini->entries.data[i];
-		if (!strcmp(entry->section, section) && !strcasecmp(entry->key, key) &&
+		if (is_section(entry->section, kind, name) &&
+			!strcasecmp(entry->key, key) &&
 			same_subkey(entry->subkey, subkey))
 			return entry->value;
 	}
 	return NULL;
+}
+
+const char *ini_get(
+	const struct ini *ini, const char *section, const char *key, const char *subkey)
+{
+	return ini_get_of(ini, "", section, key, subkey);
 }

@@ -56,4 +56,8 @@ void ini_finish(struct ini *ini);
 const char *ini_get(
 	const struct ini *ini, const char *section, const char *key, const char *subkey);
 
+/* The same for a section of two words, as in [profile ci]. */
+const char *ini_get_of(const struct ini *ini, const char *kind, const char *name,
+	const char *key, const char *subkey);
+
 #endif

@@ -160,10 +160,7 @@ bool profile_exists(const struct profile_files *f, const char *profile)
 static const char *get_from_config(const struct ini *config, const char *profile,
 	const char *key, const char *subkey)
 {
-	CLEANUP(buf_finish) struct buf section = BUF_INIT(INI_TEXT_MAX);
-	if (buf_printf(&section, "profile %s", profile) < 0)
-		return NULL;
-	const char *value = ini_get(config, section.data, key, subkey);
+	const char *value = ini_get_of(config, "profile", profile, key, subkey);
 	if (!value && !strcmp(profile, "default"))
 		value = ini_get(config, "default", key, subkey);
 	return value;
@@ -192,15 +189,6 @@ static bool is_true(const char *text)
 	return text && !strcasecmp(text, "true");
 }
 
-static const char *get_from_services(
-	const struct ini *config, const char *services, const char *service)
-{
-	CLEANUP(buf_finish) struct buf section = BUF_INIT(INI_TEXT_MAX);
-	if (!services || buf_printf(&section, "services %s", services) < 0)
-		return NULL;
-	return ini_get(config, section.data, service, "endpoint_url");
-}
-
 int profile_endpoint(const struct profile_files *f, const char *profile,
 	const char *service, char **ret, struct error *e)
 {
@@ -209,7 +197,9 @@ int profile_endpoint(const struct profile_files *f, const char *profile,
 		is_true(profile_get(f, profile, "ignore_configured_endpoint_urls", NULL)))
 		return 0;
 	const char *services = profile_get(f, profile, "services", NULL);
-	const char *url = get_from_services(&f->config, services, service);
+	const char *url = services ? ini_get_of(&f->config, "services", services, service,
+					     "endpoint_url")
+				   : NULL;
 	if (!url)
 		url = profile_get(f, profile, service, "endpoint_url");
 	if (!url)

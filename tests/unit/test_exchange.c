@@ -2,7 +2,9 @@
  * random numbers are zero. The credentials are the test's own. */
 #include "tests/unit/test.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -539,6 +541,41 @@ static void another_region_is_learned_for_all_later_requests(void **state)
 	}
 }
 
+/* Stands before the C library's for libcurl too: S3 is this test. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+	struct addrinfo **ret)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *,
+		struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
+	bool is_s3 = name && strstr(name, ".amazonaws.com");
+	return real(is_s3 ? "127.0.0.1" : name, service, hints, ret);
+}
+
+static void another_region_has_another_host_at_aws(void **state)
+{
+	struct fixture *f = begin(NULL,
+		ANSWERS(ANSWER("307 T", "x-amz-bucket-region: eu-west-3\r\n", ""), OK));
+	const char *port = strrchr(http_script_origin(f->server), ':');
+	char origin[128], host[128];
+	snprintf(origin, sizeof(origin), "http://b.s3.us-east-1.amazonaws.com%s", port);
+	exchanger_free(f->exchanger);
+	struct exchanger_options o = {
+		.scheme_host = origin,
+		.settings = &f->settings,
+	};
+	assert_int_equal(exchanger_new(&o, &f->exchanger, NULL), 0);
+	assert_int_equal(tries_of(f, &plain), 2);
+	assert_int_equal(tries_of(f, &plain), 1);
+	snprintf(
+		host, sizeof(host), "\r\nhost: b.s3.us-east-1.amazonaws.com%s\r\n", port);
+	assert_true(has(f, 1, host));
+	snprintf(
+		host, sizeof(host), "\r\nhost: b.s3.eu-west-3.amazonaws.com%s\r\n", port);
+	assert_true(has(f, 2, host));
+	assert_true(has(f, 3, host));
+	end(f);
+}
+
 static void a_region_that_is_used_already_is_no_reason_to_go_on(void **state)
 {
 	struct fixture *f = begin("eu-west-3",
@@ -547,6 +584,16 @@ static void a_region_that_is_used_already_is_no_reason_to_go_on(void **state)
 	assert_int_equal(perform(f, &plain, PATIENCE, &response, NULL, NULL), 0);
 	assert_int_equal(response.status, 301);
 	http_response_finish(&response);
+	assert_int_equal(http_script_requests(f->server), 1);
+	end(f);
+}
+
+static void connections_are_warmed_where_requests_go(void **state)
+{
+	struct fixture *f = begin(NULL, ANSWERS(OK));
+	exchange_warm(f->exchanger, 3);
+	assert_int_equal(tries_of(f, &plain), 1);
+	http_script_wait_connections(f->server, 3);
 	assert_int_equal(http_script_requests(f->server), 1);
 	end(f);
 }
@@ -617,7 +664,9 @@ int main(void)
 		cmocka_unit_test(a_bare_403_with_another_time_is_about_the_clock),
 		cmocka_unit_test(a_clock_that_cannot_be_learned_is_an_error),
 		cmocka_unit_test(another_region_is_learned_for_all_later_requests),
+		cmocka_unit_test(another_region_has_another_host_at_aws),
 		cmocka_unit_test(a_region_that_is_used_already_is_no_reason_to_go_on),
+		cmocka_unit_test(connections_are_warmed_where_requests_go),
 		cmocka_unit_test(a_late_answer_to_a_demand_is_overtaken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

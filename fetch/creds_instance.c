@@ -95,9 +95,9 @@ static int ask(struct visit *v, const char *method, const char *path, const char
 	return creds_net_ask(&v->x->net, v->x->call, &q, ret, e);
 }
 
-static int wrong_status(const struct visit *v, int status, struct error *e)
+static int wrong_status(const struct visit *v, int status, int code, struct error *e)
 {
-	return error_set(e, status >= 500 ? -EIO : -EKEYREJECTED,
+	return error_set(e, status >= 500 ? -EIO : code,
 		"the instance metadata service at '%s' answered with status %d",
 		v->origin, status);
 }
@@ -112,7 +112,7 @@ static size_t first_line(const struct buf *body)
 	return len;
 }
 
-/* No answer, or one that knows no such token: this is not EC2. */
+/* No answer, or one that is no token: this is not EC2. */
 static int nobody_there(const struct visit *v, struct error *e)
 {
 	return error_set(
@@ -127,10 +127,9 @@ static int fetch_token(struct visit *v, struct error *e)
 		return nobody_there(v, e);
 	if (r < 0)
 		return r;
-	if (answer.status == 404 || answer.status == 405)
-		return nobody_there(v, e);
+	/* Other clouds have another service at this address, which wants other fields. */
 	if (answer.status != 200)
-		return wrong_status(v, answer.status, e);
+		return wrong_status(v, answer.status, -ENOENT, e);
 	size_t len = first_line(&answer.body);
 	if (len == 0 || len > TOKEN_MAX)
 		return nobody_there(v, e);
@@ -161,7 +160,7 @@ static int fetch_role(struct visit *v, char ret[static ROLE_MAX + 1], struct err
 		return error_set(
 			e, -ENOENT, "the instance at '%s' has no role", v->origin);
 	if (answer.status != 200)
-		return wrong_status(v, answer.status, e);
+		return wrong_status(v, answer.status, -EKEYREJECTED, e);
 	size_t len = first_line(&answer.body);
 	if (len == 0 || len > ROLE_MAX)
 		return error_set(e, -EKEYREJECTED,
@@ -200,7 +199,7 @@ static int fetch_credentials(
 	if (r < 0)
 		return r;
 	if (answer.status != 200)
-		return wrong_status(v, answer.status, e);
+		return wrong_status(v, answer.status, -EKEYREJECTED, e);
 	return read_answer(v, &answer.body, ret, e);
 }
 

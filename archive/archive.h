@@ -11,7 +11,7 @@
 #include "fetch/chunk_source.h"
 #include "fetch/range_source.h"
 
-/* What to ask for at first: holds the index of about 130,000 entries. */
+/* What to ask for at first: holds the index of about 90,000 entries. */
 #define ARCHIVE_TAIL_SIZE (1u << 20)
 
 struct archive;

@@ -53,7 +53,7 @@ static inline uint64_t frame_stored_limit(uint32_t raw)
 enum section_id {
 	SECTION_MODES = 1,             /* u16 x entries: st_mode */
 	SECTION_PARENTS = 2,           /* u32 x entries */
-	SECTION_NAME_OFFSETS = 3,      /* u32 x (entries + 1), into SECTION_NAMES */
+	SECTION_NAME_LENGTHS = 3,      /* u8 x entries */
 	SECTION_NAMES = 4,             /* bytes */
 	SECTION_MTIME_SECONDS = 5,     /* i64 x entries */
 	SECTION_MTIME_NANOSECONDS = 6, /* u32 x entries */

@@ -9,6 +9,7 @@ void index_free(struct index *ix)
 	if (!ix)
 		return;
 	free(ix->raw);
+	free(ix->name_offsets);
 	free(ix->stored_offsets);
 	free(ix->tar_offsets);
 	free(ix->link_primaries);
@@ -28,7 +29,7 @@ uint64_t index_tar_size(const struct index *ix)
 
 size_t index_memory(const struct index *ix)
 {
-	return sizeof(*ix) + ix->raw_len +
+	return sizeof(*ix) + ix->raw_len + ((size_t)ix->count + 1) * sizeof(uint32_t) +
 	       ((size_t)ix->frames + 1) * 2 * sizeof(uint64_t) +
 	       ix->link_count * sizeof(uint32_t) + ix->xattr_count * sizeof(uint64_t);
 }
@@ -90,8 +91,8 @@ uint32_t index_parent(const struct index *ix, uint32_t entry)
 
 const char *index_name(const struct index *ix, uint32_t entry, size_t *ret_len)
 {
-	uint32_t begin = index_u32(ix, SECTION_NAME_OFFSETS, entry);
-	*ret_len = index_u32(ix, SECTION_NAME_OFFSETS, (size_t)entry + 1) - begin;
+	uint32_t begin = ix->name_offsets[entry];
+	*ret_len = ix->name_offsets[entry + 1] - begin;
 	return (const char *)ix->columns[SECTION_NAMES].data + begin;
 }
 

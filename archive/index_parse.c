@@ -11,7 +11,7 @@ static const struct section_shape {
 } shapes[SECTION_OUTER + 1] = {
 	[SECTION_MODES] = {"modes", 2},
 	[SECTION_PARENTS] = {"parents", 4},
-	[SECTION_NAME_OFFSETS] = {"name offsets", 0},
+	[SECTION_NAME_LENGTHS] = {"name lengths", 1},
 	[SECTION_NAMES] = {"names", 0},
 	[SECTION_MTIME_SECONDS] = {"mtime seconds", 8},
 	[SECTION_MTIME_NANOSECONDS] = {"mtime nanoseconds", 4},
@@ -143,9 +143,7 @@ static int check_shape(const struct index *ix, uint32_t id, struct error *e)
 						 shape->word);
 	uint64_t rows = shape->per_frame ? ix->frames : ix->count;
 	uint64_t want = shape->element * rows;
-	if (id == SECTION_NAME_OFFSETS)
-		want = sizeof(uint32_t) * (rows + 1);
-	else if (!shape->element)
+	if (!shape->element)
 		return 0;
 	if (c->len != want)
 		return error_set(e, -EBADMSG,
@@ -202,6 +200,23 @@ static int sum_frames(struct index *ix, struct error *e)
 			"the frames hold %" PRIu64
 			" bytes of tar, the index says %" PRIu64,
 			ix->tar_offsets[ix->frames], ix->tar_size);
+	return 0;
+}
+
+static int sum_names(struct index *ix, struct error *e)
+{
+	const unsigned char *lengths = ix->columns[SECTION_NAME_LENGTHS].data;
+	uint64_t end = 0;
+	ix->name_offsets = calloc((size_t)ix->count + 1, sizeof(uint32_t));
+	if (!ix->name_offsets)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < ix->count && end <= UINT32_MAX; i++) {
+		end += lengths[i];
+		ix->name_offsets[i + 1] = (uint32_t)end;
+	}
+	if (end != ix->columns[SECTION_NAMES].len || end > UINT32_MAX)
+		return error_set(
+			e, -EBADMSG, "the index's names do not end where they should");
 	return 0;
 }
 
@@ -283,6 +298,8 @@ static int parse(struct index *ix, struct error *e)
 	ix->mode_mask = mode_mask(ix);
 	if (r == 0)
 		r = sum_frames(ix, e);
+	if (r == 0)
+		r = sum_names(ix, e);
 	if (r == 0)
 		r = gather_links(ix);
 	if (r == 0)

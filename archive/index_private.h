@@ -28,6 +28,7 @@ struct index {
 	uint32_t frames;
 	uint64_t tar_size;                        /* bytes */
 	struct column columns[SECTION_OUTER + 1]; /* by enum section_id */
+	uint32_t *name_offsets;   /* owned; count + 1: into SECTION_NAMES */
 	mode_t mode_mask;         /* permission bits that non-directories may have */
 	uint64_t *stored_offsets; /* owned; frames + 1: where each begins in the object */
 	uint64_t *tar_offsets;    /* owned; frames + 1: where each begins in the tar */

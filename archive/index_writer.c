@@ -142,7 +142,7 @@ static void measure(struct layout *l, bool owners)
 	uint64_t n = l->w->count;
 	l->length[SECTION_MODES] = 2 * n;
 	l->length[SECTION_PARENTS] = 4 * n;
-	l->length[SECTION_NAME_OFFSETS] = 4 * (n + 1);
+	l->length[SECTION_NAME_LENGTHS] = n;
 	l->length[SECTION_MTIME_SECONDS] = 8 * n;
 	l->length[SECTION_MTIME_NANOSECONDS] = 4 * n;
 	l->length[SECTION_SIZES] = 8 * n;
@@ -219,14 +219,14 @@ static void put_section_table(struct layout *l, uint8_t *raw)
 
 static void put_names(const struct layout *l)
 {
-	uint32_t offset = 0;
+	uint64_t offset = 0;
 	for (uint32_t i = 0; i < l->w->count; i++) {
 		const struct tree_entry *entry = entry_at(l->w, i);
 		uint32_t parent = l->w->number[entry->parent];
 		store_le32(l->at[SECTION_PARENTS] + 4 * (size_t)i, parent);
 		memcpy(l->at[SECTION_NAMES] + offset, entry->name, entry->name_len);
 		offset += entry->name_len;
-		store_le32(l->at[SECTION_NAME_OFFSETS] + 4 * ((size_t)i + 1), offset);
+		l->at[SECTION_NAME_LENGTHS][i] = entry->name_len;
 	}
 }
 

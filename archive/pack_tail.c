@@ -7,7 +7,9 @@
 #include "archive/format.h"
 #include "archive/seek_table.h"
 
-#define SECTION_LEVEL 9 /* zstd: docs/format.md, "Same input, same bytes" */
+/* zstd: docs/format.md, "Same input, same bytes". */
+#define SECTION_LEVEL     9
+#define SECTION_MIN_MATCH 4
 
 /* The sum of all three, each below 4 GiB. */
 #define TAIL_LIMIT (UINT64_C(3) << 32)
@@ -22,6 +24,18 @@ void pack_tail_finish(struct pack_tail *t)
 	buf_finish(&t->bytes);
 }
 
+static size_t compress(void *out, size_t size, const uint8_t *raw, size_t len)
+{
+	ZSTD_CCtx *zstd = ZSTD_createCCtx();
+	if (!zstd)
+		return 0;
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, SECTION_LEVEL);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_minMatch, SECTION_MIN_MATCH);
+	size_t stored = ZSTD_compress2(zstd, out, size, raw, len);
+	ZSTD_freeCCtx(zstd);
+	return ZSTD_isError(stored) ? 0 : stored;
+}
+
 /* Appends a skippable frame whose content is raw as one zstd frame. *ret_at: where in the
  * tail the content begins. */
 static int put_section(struct pack_tail *t, uint32_t magic, const uint8_t *raw,
@@ -32,9 +46,8 @@ static int put_section(struct pack_tail *t, uint32_t magic, const uint8_t *raw,
 	if (r < 0)
 		return r == -EMSGSIZE ? -EFBIG : r;
 	uint8_t *header = (uint8_t *)t->bytes.data + t->bytes.len;
-	size_t stored = ZSTD_compress(
-		header + SKIPPABLE_HEADER_SIZE, bound, raw, len, SECTION_LEVEL);
-	if (ZSTD_isError(stored))
+	size_t stored = compress(header + SKIPPABLE_HEADER_SIZE, bound, raw, len);
+	if (!stored)
 		return -ENOMEM;
 	if (stored > UINT32_MAX - SKIPPABLE_HEADER_SIZE)
 		return -EFBIG;

@@ -311,7 +311,8 @@ static void lay_row(struct archive_builder *b, const struct builder_entry *e)
 	store_le16(mode, (uint16_t)e->mode);
 	put(&b->columns[SECTION_MODES], mode, 2);
 	put32(&b->columns[SECTION_PARENTS], parent_of(b, e->path));
-	put32(&b->columns[SECTION_NAME_OFFSETS], (uint32_t)b->columns[SECTION_NAMES].len);
+	uint8_t length = (uint8_t)strlen(name_of(e->path));
+	put(&b->columns[SECTION_NAME_LENGTHS], &length, 1);
 	put(&b->columns[SECTION_NAMES], name_of(e->path), strlen(name_of(e->path)));
 	put64(&b->columns[SECTION_MTIME_SECONDS], (uint64_t)e->seconds);
 	put32(&b->columns[SECTION_MTIME_NANOSECONDS], e->nanoseconds);
@@ -414,7 +415,6 @@ void builder_lay(struct archive_builder *b)
 	lay_frames(b);
 	for (size_t i = 0; i < b->count; i++)
 		lay_row(b, &b->entries[i]);
-	put32(&b->columns[SECTION_NAME_OFFSETS], (uint32_t)b->columns[SECTION_NAMES].len);
 	lay_sizes(b);
 	lay_places(b);
 	lay_xattrs(b);
@@ -427,6 +427,12 @@ void builder_lay(struct archive_builder *b)
 	b->header_entries = b->count;
 	b->header_frames = b->columns[SECTION_FRAME_DIGESTS].len / DIGEST_SIZE;
 	b->header_tar = b->tar.len;
+}
+
+void builder_set8(struct archive_builder *b, uint32_t section, size_t i, uint8_t v)
+{
+	must(i < b->columns[section].len);
+	b->columns[section].data[i] = (char)v;
 }
 
 void builder_set16(struct archive_builder *b, uint32_t section, size_t i, uint16_t v)

@@ -92,6 +92,7 @@ void *builder_index(const struct archive_builder *b, size_t *ret_len);
 void builder_object(const struct archive_builder *b, struct buf *ret);
 
 /* Overwrites row i of a column of u16, u32 or u64. */
+void builder_set8(struct archive_builder *b, uint32_t section, size_t i, uint8_t v);
 void builder_set16(struct archive_builder *b, uint32_t section, size_t i, uint16_t v);
 void builder_set32(struct archive_builder *b, uint32_t section, size_t i, uint32_t v);
 void builder_set64(struct archive_builder *b, uint32_t section, size_t i, uint64_t v);

@@ -200,7 +200,7 @@ static void the_layout_is_that_of_the_page(void **state)
 	assert_memory_equal(raw, "LARDERIX\1\0\0\0", 12);
 	uint32_t sections = load_le32(raw + 12);
 	static const uint32_t ids[] = {1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15};
-	static const uint64_t lengths[] = {2, 4, 8, 0, 8, 4, 8, 8, 16, 64, 64};
+	static const uint64_t lengths[] = {2, 4, 1, 0, 8, 4, 8, 8, 16, 64, 64};
 	assert_int_equal(sections, 11);
 	assert_int_equal(load_le64(raw + 16), 1);
 	assert_int_equal(load_le64(raw + 24), 2);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -14,30 +13,50 @@
 
 #include "fetch/base/call.h"
 #include "fetch/base/cleanup.h"
+#include "fetch/base/io.h"
 #include "fetch/base/mounts.h"
+#include "fetch/json.h"
 #include "tools/command.h"
 #include "tools/session.h"
 
-#define GONE_NS (10 * NS_PER_SECOND) /* the daemon's time to end after the unmount */
+#define STATUS_MAX (64u << 10)          /* bytes: the kernel's limit for an xattr */
+#define GONE_NS    (10 * NS_PER_SECOND) /* the daemon's time to end after the unmount */
 
 extern char **environ;
 
-/* A descriptor for the daemon behind the mount, or -1 when it is dead or will not say. */
-static int open_daemon(const char *path)
+/* The number may be of another pid namespace, and then be anybody's here. */
+static bool is_larderfs(pid_t pid)
 {
-	char text[32];
-	ssize_t len = getxattr(path, "user.larder.pid", text, sizeof(text) - 1);
-	if (len <= 0)
+	char path[64];
+	CLEANUP(cleanup_free) char *name = NULL;
+	size_t len;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	return read_small_file(path, sizeof(path), &name, &len) == 0 &&
+	       !strcmp(name, "larderfs\n");
+}
+
+/* A descriptor for the daemon behind the mount, or -1 when it is dead or will not say.
+ * The kernel answers stat(2) of a dead daemon's mount from its cache, but not this. */
+static int open_daemon(const char *path, bool *ret_dead)
+{
+	CLEANUP(cleanup_free) char *text = malloc(STATUS_MAX);
+	ssize_t len = text ? getxattr(path, "user.larder.status", text, STATUS_MAX) : 0;
+	*ret_dead = len < 0 && errno == ENOTCONN;
+	int64_t pid;
+	if (len <= 0 || json_get_integer(text, (size_t)len, "pid", &pid) < 0 ||
+		pid <= 0 || pid > INT_MAX)
 		return -1;
-	text[len] = '\0';
-	return (int)syscall(SYS_pidfd_open, (pid_t)atoi(text), 0);
+	int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	if (fd >= 0 && !is_larderfs((pid_t)pid)) /* fd holds the number: look now */
+		cleanup_close(&fd);
+	return fd;
 }
 
 static int wait_for_end(int daemon, const char *path, struct error *e)
 {
 	if (daemon < 0)
 		return 0;
-	struct pollfd poll_fd = { .fd = daemon, .events = POLLIN };
+	struct pollfd poll_fd = {.fd = daemon, .events = POLLIN};
 	uint64_t deadline = clock_monotonic_ns() + GONE_NS;
 	for (;;) {
 		uint64_t now = clock_monotonic_ns();
@@ -49,14 +68,15 @@ static int wait_for_end(int daemon, const char *path, struct error *e)
 		if (n < 0 && errno != EINTR)
 			return error_set_errno(e, -errno, "cannot wait for the daemon");
 	}
-	return error_set(e, -ETIMEDOUT, "'%s' is unmounted, but its daemon has not ended",
-		path);
+	return error_set(
+		e, -ETIMEDOUT, "'%s' is unmounted, but its daemon has not ended", path);
 }
 
 /* Runs fusermount3, which may unmount for those who are not root. */
 static int run_fusermount(const char *path, bool lazy, struct error *e)
 {
-	const char *words[] = { "fusermount3", "-q", lazy ? "-uz" : "-u", "--", path, NULL };
+	const char *words[] = {
+		"fusermount3", "-q", lazy ? "-uz" : "-u", "--", path, NULL};
 	pid_t pid;
 	int r = posix_spawnp(&pid, words[0], NULL, NULL, (char *const *)words, environ);
 	if (r)
@@ -64,7 +84,8 @@ static int run_fusermount(const char *path, bool lazy, struct error *e)
 	int status;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
-			return error_set_errno(e, -errno, "cannot wait for 'fusermount3'");
+			return error_set_errno(
+				e, -errno, "cannot wait for 'fusermount3'");
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
 }
 
@@ -72,24 +93,19 @@ static int unmount(const char *path, bool lazy, struct error *e)
 {
 	int r = 0;
 	if (geteuid() == 0)
-		r = umount2(path, lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) < 0 ?
-			-errno :
-			0;
+		r = umount2(path, lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) <
+				    0
+			    ? -errno
+			    : 0;
 	else
 		r = run_fusermount(path, lazy, e);
 	if (r == -EBUSY) {
 		error_set(e, -EIO,
-			"'%s' is in use; end what uses it (fuser -vm %s), or give --lazy", path,
-			path);
+			"'%s' is in use; end what uses it (fuser -vm %s), or give --lazy",
+			path, path);
 		return -EIO;
 	}
 	return r < 0 ? error_set_errno(e, r, "cannot unmount '%s'", path) : 0;
-}
-
-static bool daemon_is_dead(const char *path)
-{
-	struct stat st;
-	return stat(path, &st) < 0 && errno == ENOTCONN;
 }
 
 int cmd_umount(const struct options *o, struct error *e)
@@ -104,8 +120,10 @@ int cmd_umount(const struct options *o, struct error *e)
 		return r;
 	if (!facts.mounted || strcmp(facts.type, "fuse.larderfs"))
 		return error_set(e, -EINVAL, "'%s' is not a mount of larderfs", path);
-	bool dead = daemon_is_dead(path);
-	CLEANUP(cleanup_close) int daemon = dead ? -1 : open_daemon(path);
-	r = unmount(path, dead || o->lazy, e);
-	return r < 0 || o->lazy ? r : wait_for_end(daemon, path, e);
+	if (o->lazy) /* without asking the daemon: it may be stuck */
+		return unmount(path, true, e);
+	bool dead;
+	CLEANUP(cleanup_close) int daemon = open_daemon(path, &dead);
+	r = unmount(path, dead, e);
+	return r < 0 ? r : wait_for_end(daemon, path, e);
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from larder_testlib.cli import Cli
 from larder_testlib.process import TempDir
+from larder_testlib.programs import program
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "man"
 # A definition of options begins a line: "*-k*, *--key* _KEY_" or "*--uid* _UID_, *--gid* ..."
@@ -80,6 +81,17 @@ class Options(unittest.TestCase):
             own = set(defined_options(f"larder-{command['name']}"))
             self.assertLessEqual(own, names)
         self.assertLessEqual(set(self.shared) - {"version"}, everywhere)
+
+    def test_the_daemons_page_tells_of_mounts_options(self):
+        mount = next(c for c in self.tables["commands"] if c["name"] == "mount")
+        daemons = defined_options("larderfs")
+        self.assertEqual(set(daemons) - {"version"}, set(defined_options("larder-mount")))
+        help_text = subprocess.run([program("larderfs"), "--help"], check=True,
+                                   capture_output=True, text=True).stdout
+        for name in (*daemons, *(option["name"] for option in mount["options"])):
+            self.assertRegex(help_text, rf"--{name}\b")
+        for line in help_text.splitlines():
+            self.assertLessEqual(len(line), 80, line)
 
     def test_man_pages_tell_of_letters(self):
         for command in self.commands():

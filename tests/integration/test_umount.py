@@ -1,0 +1,189 @@
+"""`larder mount` and `larder umount`: what they leave, refuse and survive."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import unittest
+
+from larder_testlib.cli import Cli
+from larder_testlib.process import TempDir, forget_mount, note_mount, wait_until
+from larder_testlib.programs import program
+
+
+def mounts_at(path):
+    """The types of what is mounted there, the topmost last."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as info:
+        lines = [line.split() for line in info]
+    return [line[line.index("-") + 1] for line in lines if line[4] == str(path)]
+
+
+def has_ended(pidfd):
+    return bool(select.select([pidfd], [], [], 0)[0])
+
+
+@unittest.skipUnless(os.geteuid() == 0 and os.access("/dev/fuse", os.R_OK | os.W_OK),
+                     "mounting here is for root")
+class Umount(unittest.TestCase):
+    def setUp(self):
+        self.home = TempDir()
+        self.addCleanup(self.home.remove)
+        self.cli = Cli(self.home.path)
+        self.point = self.home.path / "mnt"
+        self.point.mkdir()
+        tree = self.home.path / "tree"
+        tree.mkdir()
+        (tree / "file").write_text("content")
+        for key in ("a", "b/c"):
+            self.run_ok("commit", "--key", key, "./store", "tree")
+        note_mount(self.point)
+        self.addCleanup(forget_mount, self.point)
+        self.addCleanup(subprocess.run, ["umount", "-lq", self.point], check=False,
+                        stderr=subprocess.DEVNULL)
+
+    def run_ok(self, *words):
+        result = self.cli.run(*words)
+        self.assertEqual((result.code, result.err), (0, ""), result)
+        return result
+
+    def mount(self, *words):
+        """Mounts and returns a descriptor for the daemon."""
+        self.run_ok("mount", *words, "./store", "mnt")
+        self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
+        pidfd = os.pidfd_open(json.loads(self.run_ok("status", "--json", "mnt").out)["pid"])
+        self.addCleanup(os.close, pidfd)
+        return pidfd
+
+    def assert_refused(self, code, named, *words):
+        result = self.cli.run(*words)
+        self.assertEqual((result.code, result.out), (code, ""), result)
+        self.assertEqual(result.err.count("\n"), 1, result)
+        self.assertIn(named, result.err)
+
+    def test_nothing_is_left(self):
+        daemon = self.mount()
+        self.assertEqual((self.point / "b/c/file").read_text(), "content")
+        with self.assertRaises(OSError):
+            (self.point / "new").touch()
+        self.run_ok("umount", "mnt")
+        self.assertTrue(has_ended(daemon))
+        self.assertEqual(mounts_at(self.point), [])
+        self.assert_refused(2, "mnt'", "umount", "mnt")
+        self.point.rmdir()
+
+    def test_a_mountpoint_has_many_names(self):
+        (self.home.path / "link").symlink_to(".")
+        for name in ("mnt/", "./mnt", "link/mnt", str(self.point)):
+            with self.subTest(name=name):
+                self.mount()
+                self.run_ok("umount", name)
+                self.assertEqual(mounts_at(self.point), [])
+
+    def test_a_dead_daemons_mount_is_cleared_away(self):
+        daemon = self.mount()
+        signal.pidfd_send_signal(daemon, signal.SIGKILL)
+        wait_until(lambda: has_ended(daemon), "the daemon died")
+        with self.assertRaises(OSError):
+            os.listdir(self.point)
+        self.assert_refused(1, "larder umount", "status", "mnt")
+        self.run_ok("umount", "mnt")
+        self.assertEqual(mounts_at(self.point), [])
+        self.mount("--key", "a")
+        self.assertEqual(os.listdir(self.point), ["file"])
+
+    def test_a_dead_daemons_mount_in_use_is_cleared_away(self):
+        daemon = self.mount("--key", "a")
+        held = os.open(self.point / "file", os.O_RDONLY)
+        signal.pidfd_send_signal(daemon, signal.SIGKILL)
+        wait_until(lambda: has_ended(daemon), "the daemon died")
+        self.run_ok("umount", "mnt")
+        self.assertEqual(mounts_at(self.point), [])
+        with contextlib.suppress(OSError):  # nobody is there to be told of it
+            os.close(held)
+
+    def test_a_mount_in_use_is_left_alone(self):
+        daemon = self.mount("--key", "a")
+        with open(self.point / "file", encoding="utf-8") as file:
+            self.assert_refused(1, "in use", "umount", "mnt")
+            self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
+            self.assertEqual(file.read(), "content")
+            self.run_ok("umount", "--lazy", "mnt")
+            self.assertEqual(mounts_at(self.point), [])
+        wait_until(lambda: has_ended(daemon), "the daemon ended with the last use")
+
+    def test_others_mounts_are_refused(self):
+        subprocess.run(["mount", "-t", "tmpfs", "none", self.point], check=True)
+        self.assert_refused(2, "mnt'", "umount", "mnt")
+        self.assert_refused(2, "'mnt'", "status", "mnt")
+        self.assertEqual(mounts_at(self.point), ["tmpfs"])
+
+    def test_what_covers_the_mount_is_refused(self):
+        self.mount()
+        subprocess.run(["mount", "-t", "tmpfs", "none", self.point], check=True)
+        self.assert_refused(2, "mnt'", "umount", "mnt")
+        self.assertEqual(mounts_at(self.point), ["fuse.larderfs", "tmpfs"])
+        subprocess.run(["umount", self.point], check=True)
+        self.run_ok("umount", "mnt")
+
+    def test_a_stuck_daemons_mount_can_be_detached(self):
+        daemon = self.mount()
+        signal.pidfd_send_signal(daemon, signal.SIGSTOP)
+        self.addCleanup(signal.pidfd_send_signal, daemon, signal.SIGKILL)
+        self.run_ok("umount", "--lazy", "mnt")
+        self.assertEqual(mounts_at(self.point), [])
+
+    def test_mountpoints_that_will_not_do(self):
+        (self.home.path / "full").mkdir()
+        (self.home.path / "full" / "file").touch()
+        (self.home.path / "plain").touch()
+        for name in ("full", "plain", "none"):
+            with self.subTest(name=name):
+                self.assert_refused(2, f"{name}'", "mount", "./store", name)
+        self.mount()
+        self.assert_refused(2, "/mnt'", "mount", "./store", "mnt")
+        self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
+
+    def test_a_miss_mounts_nothing(self):
+        out = self.home.path / "out"
+        result = self.cli.run("mount", "--key", "none", "--output", out, "./store", "mnt")
+        self.assertEqual(result.code, 0, result)
+        self.assertEqual(out.read_text(), "cache-hit=false\n")
+        self.assertEqual(mounts_at(self.point), [])
+        self.assert_refused(3, "'none'", "mount", "--key", "none", "--fail-on-miss",
+                            "./store", "mnt")
+        self.assertEqual(mounts_at(self.point), [])
+
+    def test_a_fallback_is_mounted_and_told(self):
+        out = self.home.path / "out"
+        self.mount("--key", "b/none", "--fallback-key", "b/", "--output", out)
+        self.assertEqual(os.listdir(self.point), ["file"])
+        self.assertEqual(out.read_text().splitlines()[:2],
+                         ["cache-hit=false", "cache-matched-key=b/c"])
+
+    def test_in_the_foreground_a_signal_unmounts(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number=number):
+                child = self.cli.start("mount", "--foreground", "./store", "mnt")
+                wait_until(lambda: mounts_at(self.point), "it is mounted", child=None)
+                self.assertIsNone(child.poll())
+                child.send_signal(number)
+                out, err = child.communicate(timeout=60)
+                self.assertEqual((out, mounts_at(self.point)), (b"", []), err)
+
+    def test_without_larderfs_there_is_a_sentence(self):
+        alone = self.home.path / "alone"
+        alone.mkdir()
+        shutil.copy(program("larder"), alone)
+        done = subprocess.run([alone / "larder", "mount", "./store", "mnt"],
+                              env=self.cli.env | {"PATH": str(alone)}, cwd=self.home.path,
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("larderfs", done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

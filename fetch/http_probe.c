@@ -65,9 +65,12 @@ static int judge_refusal(const struct http_target *t, const struct call *call,
 {
 	struct pin pin;
 	bool denied = false;
-	int r = http_stat_object(t, call, &pin, &denied, e);
-	if (r < 0 && r != -ENOENT)
+	struct error why = {0};
+	int r = http_stat_object(t, call, &pin, &denied, &why);
+	if (r < 0 && r != -ENOENT) {
+		error_copy(e, &why);
 		return r;
+	}
 	*ret = r == 0 || denied ? HONOUR_ATOMIC : HONOUR_NO;
 	return 0;
 }

@@ -117,11 +117,14 @@ static int look(const struct http_publication *p, const struct call *call,
 {
 	bool denied = false;
 	struct pin pin;
-	int r = http_stat_object(&p->target, call, &pin, &denied, e);
+	struct error why = {0};
+	int r = http_stat_object(&p->target, call, &pin, &denied, &why);
 	if (r == -ENOENT)
 		return 0;
-	if (r < 0)
+	if (r < 0) {
+		error_copy(e, &why);
 		return r;
+	}
 	*ret = (struct publish_result){ALREADY_PUBLISHED, pin};
 	return error_set(
 		e, -EEXIST, "'%s' is already published in '%s'", p->key, p->target.store);
@@ -156,10 +159,12 @@ static int publication_finish_http(struct publication *base, const struct call *
 	if (p->way.look_first && !condition) {
 		struct error why = {0};
 		int r = look(p, call, ret, &why);
-		if (r < 0 && r != -EEXIST)
+		if (r == -EEXIST)
+			return 0;
+		if (r < 0) {
 			error_copy(e, &why);
-		if (r < 0)
-			return r == -EEXIST ? 0 : r;
+			return r;
+		}
 	}
 	return p->upload ? s3_upload_complete(p->upload, call, condition, ret, e)
 			 : put(p, call, identity, ret, e);

@@ -104,9 +104,12 @@ int http_who_won(const struct http_target *t, const struct call *call, const cha
 {
 	struct publish_result result = {.outcome = ALREADY_PUBLISHED};
 	bool denied = false;
-	int r = http_stat_object(t, call, &result.pin, &denied, e);
-	if (r < 0 && !denied)
+	struct error why = {0};
+	int r = http_stat_object(t, call, &result.pin, &denied, &why);
+	if (r < 0 && !denied) {
+		error_copy(e, &why);
 		return r;
+	}
 	if (r == 0 && !strcmp(result.pin.nonce, nonce))
 		result.outcome = PUBLISHED;
 	*ret = result;
@@ -176,6 +179,10 @@ static int try_put(const struct http_put *put, const struct call *call, unsigned
 	case PUT_STORED:
 		break;
 	}
+	memcpy(pin.nonce, put->nonce, sizeof(pin.nonce));
+	pin.has_identity = put->identity;
+	if (put->identity)
+		pin.identity = *put->identity;
 	*ret = (struct publish_result){PUBLISHED, pin};
 	return 0;
 }

@@ -18,6 +18,12 @@ int http_target_of(const struct http_root *root, const char *key, struct buf *pa
 			root->store);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot name '%s'", key);
-	*ret = (struct http_target){root->exchanger, buf_str(path), key, root->store};
+	*ret = (struct http_target){
+		.exchanger = root->exchanger,
+		.path = buf_str(path),
+		.key = key,
+		.store = root->store,
+		.make_way = root->make_way,
+	};
 	return 0;
 }

@@ -27,7 +27,7 @@ static int perform(const struct http_target *t, const struct call *call,
 
 static int refuse_body(const struct http_target *t, const char *request, struct error *e)
 {
-	return error_set(e, -EBADMSG, "'%s' answered %s for '%s' with nonsense", t->store,
+	return error_set(e, -EIO, "'%s' answered %s for '%s' with nonsense", t->store,
 		request, t->key);
 }
 
@@ -125,6 +125,9 @@ static bool judge_code(const char *code, enum complete_verdict *ret)
 		{"ConditionalRequestConflict", COMPLETE_CONFLICT},
 		{"NoSuchUpload", COMPLETE_GONE},
 		{"NotImplemented", COMPLETE_UNSUPPORTED},
+		{"InternalError", COMPLETE_AGAIN},
+		{"ServiceUnavailable", COMPLETE_AGAIN},
+		{"SlowDown", COMPLETE_AGAIN},
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (!strcmp(code, known[i].code)) {

@@ -13,8 +13,8 @@ struct s3_multipart {
 	char *upload_query;               /* owned; "uploadId=..." */
 };
 
-/* Begins an upload whose object will carry the nonce. 0, -EACCES, -EIO, -EBADMSG the
- * answer is none, others of exchange_perform(). */
+/* Begins an upload whose object will carry the nonce. 0, -EACCES, -EIO, others of
+ * exchange_perform(). */
 int s3_multipart_create(const struct http_target *t, const struct call *call,
 	const char *nonce, struct s3_multipart *ret, struct error *e);
 void s3_multipart_finish(struct s3_multipart *m);
@@ -30,6 +30,7 @@ enum complete_verdict {
 	COMPLETE_CONFLICT, /* another write was under way: this upload is lost */
 	COMPLETE_GONE, /* no such upload: completed before (a lost answer), or aborted */
 	COMPLETE_UNSUPPORTED, /* 501 */
+	COMPLETE_AGAIN,       /* a passing failure, said behind a 200 */
 };
 
 /* Makes the object of parts 1 to count. *ret_etag (PIN_ETAG_SIZE bytes): "" where the

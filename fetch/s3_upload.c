@@ -12,6 +12,7 @@
 
 #define PART_MEMORY_MAX (UINT64_C(64) << 20) /* bytes; larger parts are files */
 #define WORKERS_MAX     16
+#define COMPLETE_TRIES  4 /* after the first */
 #define ABORT_NS        (UINT64_C(5) * NS_PER_SECOND)
 
 /* A part that is full. */
@@ -278,11 +279,14 @@ static int refuse_lost(
 	if (verdict == COMPLETE_GONE)
 		return error_set(e, -EIO,
 			"the upload of '%s' to '%s' was aborted meanwhile", key, store);
+	if (verdict == COMPLETE_AGAIN)
+		return error_set(e, -EIO, "'%s' fails to complete '%s'", store, key);
 	return error_set(e, -EIO, "'%s' refuses '%s' as existing, but it is not there",
 		store, key);
 }
 
-static int settle(struct s3_upload *u, const struct call *call,
+/* Somebody else's object counts only where none was to be overwritten. */
+static int settle(struct s3_upload *u, const struct call *call, bool if_absent,
 	enum complete_verdict verdict, const char *etag, struct publish_result *ret,
 	struct error *e)
 {
@@ -293,8 +297,14 @@ static int settle(struct s3_upload *u, const struct call *call,
 	if (verdict == COMPLETE_UNSUPPORTED)
 		return error_set(e, -EOPNOTSUPP, "'%s' does not take conditional uploads",
 			u->target->store);
-	int r = find_winner(u, call, ret, e);
-	return r == -ENOENT ? refuse_lost(u, verdict, e) : r;
+	struct publish_result found = {.outcome = ALREADY_PUBLISHED};
+	int r = find_winner(u, call, &found, e);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == -ENOENT || (!if_absent && found.outcome != PUBLISHED))
+		return refuse_lost(u, verdict, e);
+	*ret = found;
+	return 0;
 }
 
 /* Perhaps only the answer was lost. */
@@ -302,11 +312,26 @@ static int settle_unanswered(
 	struct s3_upload *u, const struct call *call, int r, struct publish_result *ret)
 {
 	struct publish_result found;
-	if ((r != -EIO && r != -EBADMSG) || find_winner(u, call, &found, NULL) < 0 ||
+	if (r != -EIO || find_winner(u, call, &found, NULL) < 0 ||
 		found.outcome != PUBLISHED)
-		return r == -EBADMSG ? -EIO : r;
+		return r;
 	*ret = found;
 	return 0;
+}
+
+static int complete(struct s3_upload *u, const struct call *call, bool if_absent,
+	enum complete_verdict *ret, char *ret_etag, struct error *e)
+{
+	for (unsigned i = 0;; i++) {
+		int r = s3_multipart_complete(&u->multipart, call, if_absent,
+			(const char *const *)u->etags, u->parts, ret, ret_etag, e);
+		if (r < 0 || *ret != COMPLETE_AGAIN || i == COMPLETE_TRIES)
+			return r;
+		r = http_pause(call, i);
+		if (r < 0)
+			return error_set_errno(
+				e, r, "cannot complete '%s'", u->target->key);
+	}
 }
 
 int s3_upload_complete(struct s3_upload *u, const struct call *call, bool if_absent,
@@ -317,9 +342,8 @@ int s3_upload_complete(struct s3_upload *u, const struct call *call, bool if_abs
 	int r = send_last(u, call, e);
 	if (r < 0)
 		return r;
-	r = s3_multipart_complete(&u->multipart, call, if_absent,
-		(const char *const *)u->etags, u->parts, &verdict, etag, e);
-	return r == 0 ? settle(u, call, verdict, etag, ret, e)
+	r = complete(u, call, if_absent, &verdict, etag, e);
+	return r == 0 ? settle(u, call, if_absent, verdict, etag, ret, e)
 		      : settle_unanswered(u, call, r, ret);
 }
 

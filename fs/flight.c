@@ -1,5 +1,6 @@
 #include "fs/flight.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "fetch/base/lock.h"
@@ -12,6 +13,7 @@ int flight_init(struct flight *f)
 
 void flight_finish(struct flight *f)
 {
+	assert(!f->busy && !f->waiting);
 	pthread_cond_destroy(&f->landed);
 }
 
@@ -25,12 +27,13 @@ static int wait_for_landing(
 	struct flight *f, pthread_mutex_t *lock, const struct call *call, struct error *e)
 {
 	uint64_t before = f->landings;
-	while (f->landings == before) {
-		int r = call_wait(call, lock, &f->landed);
-		if (r < 0 && f->landings == before)
-			return error_set_errno(
-				e, r, "gave up waiting for somebody else's try");
-	}
+	int r = 0;
+	f->waiting++;
+	while (f->landings == before && r == 0)
+		r = call_wait(call, lock, &f->landed);
+	f->waiting--;
+	if (f->landings == before)
+		return error_set_errno(e, r, "gave up waiting for somebody else's try");
 	if (f->result < 0 && !owner_gave_up(f->result)) {
 		error_copy(e, &f->error);
 		return f->result;

@@ -24,6 +24,7 @@
 struct flight {
 	pthread_cond_t landed;
 	bool busy;
+	unsigned waiting; /* for the landing */
 	uint64_t landings;
 	int result;         /* of the last landing */
 	struct error error; /* its words */

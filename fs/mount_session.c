@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fetch/base/lock.h"
+#include "fetch/base/thread.h"
 #include "fs/device_io.h"
 #include "fs/ops.h"
 
@@ -200,9 +201,9 @@ static bool wait_until_serving(struct mount_session *s)
 
 int mount_session_start(struct mount_session *s, struct error *e)
 {
-	int r = pthread_create(&s->loop, NULL, loop, s);
-	if (r)
-		return error_set_errno(e, -r, "cannot start a thread");
+	int r = thread_start(&s->loop, loop, s);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot start a thread");
 	s->started = true;
 	if (!wait_until_serving(s))
 		return error_set(e, -EIO, "the mount on '%s' ended before it began: %s",

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "fetch/base/lock.h"
+#include "fetch/base/thread.h"
 
 #define EXPIRE_SLACK NS_PER_SECOND
 
@@ -100,17 +101,17 @@ int notifier_new(const struct notifier_ops *ops, struct notifier **ret)
 	if (!n)
 		return -ENOMEM;
 	*n = (struct notifier){.ops = *ops, .lock = PTHREAD_MUTEX_INITIALIZER};
-	int r = -condition_init(&n->changed);
+	int r = condition_init(&n->changed);
 	if (r == 0) {
-		r = pthread_create(&n->thread, NULL, notify, n);
-		if (r)
+		r = thread_start(&n->thread, notify, n);
+		if (r < 0)
 			pthread_cond_destroy(&n->changed);
 	}
-	if (r)
+	if (r < 0)
 		free(n);
 	else
 		*ret = n;
-	return -r;
+	return r;
 }
 
 static bool begin_end(struct notifier *n)

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "fetch/base/lock.h"
+#include "fetch/base/thread.h"
 #include "fs/signals.h"
 
 #define LOOK_MOST 256 /* threads looked at in one round */
@@ -78,9 +79,9 @@ int requests_init(struct requests *set)
 	int r = condition_init(&set->watch);
 	if (r < 0)
 		return r;
-	r = pthread_create(&set->watcher, NULL, watch, set);
+	r = thread_start(&set->watcher, watch, set);
 	set->watching = r == 0;
-	return -r;
+	return r;
 }
 
 void requests_cancel_all(struct requests *set)

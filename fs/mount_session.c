@@ -35,7 +35,8 @@ struct mount_session {
  * the main thread, while there is no other of libfuse's. */
 static char last_words[256];
 
-static void on_fuse_log(enum fuse_log_level level, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static void on_fuse_log(
+	enum fuse_log_level level, const char *format, va_list ap)
 {
 	char line[sizeof(last_words)];
 	vsnprintf(line, sizeof(line), format, ap);

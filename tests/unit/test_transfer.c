@@ -13,7 +13,7 @@
 #include "fetch/transfer.h"
 #include "tests/unit/http_script.h"
 
-#define PATIENCE (20 * NS_PER_SECOND) /* of a test whose call must not run into it */
+#define PATIENCE (120 * NS_PER_SECOND) /* of a test whose call must not run into it */
 #define BRIEF    (40 * NS_PER_MS)
 
 struct fixture {

@@ -20,7 +20,7 @@
 
 #include "fetch/transfer.h"
 
-#define PATIENCE (20 * NS_PER_SECOND)
+#define PATIENCE (120 * NS_PER_SECOND)
 
 struct tls_server {
 	SSL_CTX *context;

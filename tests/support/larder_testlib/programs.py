@@ -11,6 +11,7 @@ _PLACES = {
     "faultproxy": "tests/support/faultproxy/faultproxy",
     "larder": "tools/larder",
     "larderfs": "fs/larderfs",
+    "packdir": "tests/support/packdir",
 }
 
 

@@ -95,7 +95,7 @@ static bool act(struct script_connection *c, const struct script_request *rq, vo
 	}
 	pthread_mutex_unlock(&play->lock);
 	const char *answer = play->answers[i < play->count ? i : play->count - 1];
-	if (answer == (const char *)HANG)
+	if (!strcmp(answer, HANG))
 		return script_hold(c);
 	const char *body = strchr(answer, '%');
 	if (!body)

@@ -120,6 +120,7 @@ static void a_contradiction_is_asked_once_more(void **state)
 	{
 		WITH_PLAY(p, wrong, TAIL4);
 		CLEANUP(cleanup_object) struct object *o = opened(p, 4);
+		assert_non_null(o);
 		assert_int_equal(play_requests(p), 2);
 		assert_tail(o, "6789");
 	}

@@ -170,6 +170,16 @@ static int look_at_theirs(struct commit *c)
 	return 0;
 }
 
+/* Says what there is to be done about a store that honours no condition. */
+static int add_advice(int r, struct error *e)
+{
+	if (r == -EOPNOTSUPP && e) {
+		const struct error found = *e;
+		error_set(e, r, "%s; --unsafe-overwrite publishes all the same", found.text);
+	}
+	return r;
+}
+
 static int publish(struct commit *c, struct error *e)
 {
 	const struct options *o = c->o;
@@ -183,14 +193,14 @@ static int publish(struct commit *c, struct error *e)
 	if (r == -EEXIST)
 		return look_at_theirs(c);
 	if (r < 0)
-		return r;
+		return add_advice(r, e);
 	struct ticker ticker;
 	progress_init(&c->progress, "packing", o->quiet);
 	ticker_start(&ticker, TICK_NS, report, c);
 	r = pack_and_publish(c, e);
 	ticker_stop(&ticker);
 	progress_finish(&c->progress);
-	return r;
+	return add_advice(r, e);
 }
 
 /* --- afterwards ------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""The benchmark: Larder beside what people use today, in one run (see tools/bench)."""

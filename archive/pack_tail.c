@@ -63,7 +63,7 @@ static int put_digests(struct pack_tail *t, const struct index_writer *w, uint64
 	struct index_outer *ret)
 {
 	CLEANUP(cleanup_free) uint8_t *raw = NULL;
-	size_t raw_len, at, len;
+	size_t raw_len = 0, at = 0, len = 0;
 	int r = index_writer_digests(w, &raw, &raw_len);
 	if (r == 0)
 		r = put_section(t, SKIPPABLE_MAGIC_DIGESTS, raw, raw_len, &at, &len);
@@ -83,7 +83,7 @@ static int put_index(struct pack_tail *t, const struct index_writer *w, bool own
 	const struct index_outer *outer, size_t *ret_len)
 {
 	CLEANUP(cleanup_free) uint8_t *raw = NULL;
-	size_t raw_len, at;
+	size_t raw_len = 0, at = 0;
 	int r = index_writer_index(
 		w, owners, frames, frame_count, outer, 1, &raw, &raw_len);
 	if (r == 0)
@@ -113,7 +113,7 @@ int pack_tail_make(struct pack_tail *t, const struct tree *tree, bool owners,
 {
 	CLEANUP(cleanup_index_writer) struct index_writer *w = NULL;
 	struct index_outer digests;
-	size_t index_len;
+	size_t index_len = 0;
 	int r = index_writer_new(tree, &w);
 	if (r == 0)
 		r = put_digests(t, w, offset, &digests);

@@ -4,6 +4,7 @@ publish() is done once, to the gateway itself. begin() is what a job does first,
 the proxy, and returns the path of the tree; end() takes everything away.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -80,7 +81,7 @@ class Larder(Contender):
         return self._mnt
 
     def pids(self):
-        return [int(os.getxattr(self._mnt, "user.larder.pid"))]
+        return [json.loads(os.getxattr(self._mnt, "user.larder.status"))["pid"]]
 
     def end(self):
         run(program("larder"), "umount", str(self._mnt))

@@ -11,8 +11,8 @@
 #include "fetch/chunk_source.h"
 #include "fetch/range_source.h"
 
-/* What to ask for at first: holds the index of about 90,000 entries. */
-#define ARCHIVE_TAIL_SIZE (1u << 20)
+/* What to ask for at first: holds the index of about 140,000 entries. */
+#define ARCHIVE_TAIL_SIZE (3u << 19)
 
 struct archive;
 

@@ -11,6 +11,7 @@ import time
 import unittest
 
 from larder_testlib.faultproxy import FaultProxy, FaultProxyError
+from larder_testlib.process import wait_until
 
 
 def content(size):
@@ -214,13 +215,14 @@ class Plain(ProxyTest):
         self.assertNotIn("log", self.proxy.stats())
 
     def test_connections_are_counted_out_again(self):
+        def nobody():
+            return self.proxy.stats()["open"] == 0
+
+        wait_until(nobody, "the end of other tests' connections")
         self.fetch()
         self.assertEqual(self.proxy.stats()["open"], 1)
         self.connection.close()
-        deadline = time.monotonic() + 10
-        while self.proxy.stats()["open"] and time.monotonic() < deadline:
-            pass
-        self.assertEqual(self.proxy.stats()["open"], 0)
+        wait_until(nobody, "the end of the connection")
 
 
 def receive(sock, size=None):

@@ -9,7 +9,7 @@
 #include "tests/unit/archive_builder.h"
 #include "tests/unit/memory_store.h"
 
-#define BIG ((size_t)1500000) /* bytes: more than the tail that opening brings */
+#define BIG ((size_t)ARCHIVE_TAIL_SIZE + 400000) /* bytes */
 
 struct world {
 	struct memory_store *store;

@@ -279,7 +279,10 @@ static void an_upload_that_is_given_up_is_aborted(void **state)
 	publication_free(steal_pointer(f.publication));
 	unsigned n = play_requests(f.play); /* parts may not have been begun */
 	assert_true(n >= 3 && n <= 5);
-	assert_true(play_asked(f.play, n, "DELETE /b/k?uploadId=up%2F1 "));
+	bool aborted = false; /* a part on another connection may arrive behind it */
+	for (unsigned i = 3; i <= n; i++)
+		aborted |= play_asked(f.play, i, "DELETE /b/k?uploadId=up%2F1 ");
+	assert_true(aborted);
 }
 
 static void a_part_that_fails_ends_the_upload(void **state)

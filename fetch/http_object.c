@@ -293,13 +293,21 @@ int http_open_object(const struct http_target *t, const struct call *call,
 	return object_new(t, &pin, steal_pointer(tail), len, ret, e);
 }
 
+/* 403: its answers have no body to say why. 200: some leave out the size of what is
+ * empty.
+ */
+static bool head_is_useless(int status)
+{
+	return status == 200 || status == 403 || status == 405 || status == 501;
+}
+
 int http_stat_object(const struct http_target *t, const struct call *call,
 	struct pin *ret, bool *ret_denied, struct error *e)
 {
 	int status = 0;
 	struct pin pin;
 	int r = look(t, call, &pin, &status, e);
-	if (r < 0 && (status == 403 || status == 405 || status == 501)) {
+	if (r < 0 && head_is_useless(status)) {
 		size_t len;
 		char byte;
 		r = ask_tail(t, call, &byte, sizeof(byte), &pin, &len, e);

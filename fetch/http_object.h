@@ -24,7 +24,7 @@
 int http_open_object(const struct http_target *t, const struct call *call,
 	size_t tail_len, struct object **ret, bool *ret_denied, struct error *e);
 
-/* As store_stat_object(): HEAD, or where that is refused the object's last byte. */
+/* As store_stat_object(): HEAD, or where that does not tell, the object's last byte. */
 int http_stat_object(const struct http_target *t, const struct call *call,
 	struct pin *ret, bool *ret_denied, struct error *e);
 

@@ -130,11 +130,20 @@ static int look(const struct http_publication *p, const struct call *call,
 		e, -EEXIST, "'%s' is already published in '%s'", p->key, p->target.store);
 }
 
+/* So that a large body is not sent only to be told that a folder is missing. What cannot
+ * be made may be there; the PUT will tell. */
+static void make_way(const struct http_publication *p, const struct call *call)
+{
+	if (p->target.make_way && strchr(p->key, '/') && spool_fd(p->spool) >= 0)
+		p->target.make_way(&p->target, call, NULL);
+}
+
 static int put(struct http_publication *p, const struct call *call,
 	const struct digest *identity, struct publish_result *ret, struct error *e)
 {
 	if (spool_seal(p->spool) < 0)
 		return error_set_errno(e, -ENOMEM, "cannot put '%s'", p->key);
+	make_way(p, call);
 	const struct http_put request = {
 		.target = &p->target,
 		.if_absent = p->way.put_condition,

@@ -158,6 +158,22 @@ static int settle_unanswered(const struct http_put *put, const struct call *call
 	return 0;
 }
 
+/* Servers of files do not say the ETag of what was put. */
+static void settle_stored(
+	const struct http_put *put, const struct call *call, struct pin *pin)
+{
+	struct pin found;
+	bool denied = false;
+	if (!pin->etag[0] &&
+		http_stat_object(put->target, call, &found, &denied, NULL) == 0 &&
+		found.size == put->len)
+		*pin = found;
+	memcpy(pin->nonce, put->nonce, sizeof(pin->nonce));
+	pin->has_identity = put->identity;
+	if (put->identity)
+		pin->identity = *put->identity;
+}
+
 /* -EAGAIN: nothing is decided yet. */
 static int try_put(const struct http_put *put, const struct call *call, unsigned tries,
 	struct publish_result *ret, struct error *e)
@@ -179,10 +195,7 @@ static int try_put(const struct http_put *put, const struct call *call, unsigned
 	case PUT_STORED:
 		break;
 	}
-	memcpy(pin.nonce, put->nonce, sizeof(pin.nonce));
-	pin.has_identity = put->identity;
-	if (put->identity)
-		pin.identity = *put->identity;
+	settle_stored(put, call, &pin);
 	*ret = (struct publish_result){PUBLISHED, pin};
 	return 0;
 }

@@ -326,6 +326,17 @@ static void a_refused_head_is_asked_again_with_get(void **state)
 	assert_true(play_asked(p, 2, "GET /b/k"));
 }
 
+static void a_head_that_does_not_tell_the_size_is_made_up_for(void **state)
+{
+	static const char untold[] = "HTTP/1.1 200 OK\r\n" E1 "\r\n";
+	struct pin pin;
+	WITH_PLAY(p, untold, ANSWER("200 OK", E1, ""));
+	assert_int_equal(
+		http_stat_object(play_target(p), CALL_PATIENT, &pin, NULL, NULL), 0);
+	assert_true(play_asked(p, 2, "GET /b/k"));
+	assert_int_equal(pin.size, 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -347,6 +358,7 @@ int main(void)
 		cmocka_unit_test(a_version_that_cannot_be_read_leaves_the_first_verdict),
 		cmocka_unit_test(a_version_removed_later_is_stale),
 		cmocka_unit_test(a_look_is_a_head),
+		cmocka_unit_test(a_head_that_does_not_tell_the_size_is_made_up_for),
 		cmocka_unit_test(a_refused_head_is_asked_again_with_get),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

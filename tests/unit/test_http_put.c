@@ -85,6 +85,17 @@ static void the_first_writer_wins(void **state)
 	assert_true(play_sent(p, 1, "hello"));
 }
 
+static void an_etag_that_is_not_said_is_looked_up(void **state)
+{
+	WITH_PLAY(p, 0, ANSWER("201 Created", "", ""),
+		ANSWER("200 OK", "ETag: \"f\"\r\n", "hello"));
+	struct publish_result result;
+	assert_int_equal(put(play_target(p), true, &result, NULL), 0);
+	assert_int_equal(result.outcome, PUBLISHED);
+	assert_string_equal(result.pin.etag, "\"f\"");
+	assert_true(result.pin.has_identity);
+}
+
 static void overwriting_has_no_condition(void **state)
 {
 	WITH_PLAY(p, 0, STORED);
@@ -220,6 +231,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_writer_wins),
+		cmocka_unit_test(an_etag_that_is_not_said_is_looked_up),
 		cmocka_unit_test(overwriting_has_no_condition),
 		cmocka_unit_test(somebody_elses_object_was_first),
 		cmocka_unit_test(some_stores_say_304),

@@ -11,7 +11,7 @@
 #include "fetch/store_impl.h"
 #include "tests/unit/play.h"
 
-#define STORED   ANSWER("201 Created", "", "")
+#define STORED   ANSWER("201 Created", "ETag: \"e\"\r\n", "")
 #define EXISTS   ANSWER("412 Precondition Failed", "", "")
 #define CONFLICT ANSWER("409 Conflict", "", "")
 #define GONE     ANSWER("404 Not Found", "", "")
@@ -51,21 +51,28 @@ static void open_store(struct fixture *f, const char *path)
 	struct fixture f = {.play = play_begin(0, ANSWERS(__VA_ARGS__))};                \
 	open_store(&f, path)
 
-static int publish(struct fixture *f, const char *key, enum publish_condition condition,
-	struct error *e)
+static int publish_bytes(struct fixture *f, const char *key,
+	enum publish_condition condition, size_t len, struct error *e)
 {
+	CLEANUP(cleanup_free) char *data = calloc(1, len);
 	CLEANUP(cleanup_publication) struct publication *p = NULL;
 	const struct publish_options o = {.condition = condition};
 	struct publish_result result;
 	struct digest identity = {{1}};
 	int r = publication_begin(f->store, CALL_PATIENT, key, &o, &p, e);
 	if (r == 0)
-		r = publication_write(p, CALL_PATIENT, "hello", 5, e);
+		r = publication_write(p, CALL_PATIENT, data, len, e);
 	if (r == 0)
 		r = publication_finish(p, CALL_PATIENT, &identity, &result, e);
 	if (r == 0)
 		assert_int_equal(result.outcome, PUBLISHED);
 	return r;
+}
+
+static int publish(struct fixture *f, const char *key, enum publish_condition condition,
+	struct error *e)
+{
+	return publish_bytes(f, key, condition, 5, e);
 }
 
 static void assert_published(struct fixture *f, const char *key)
@@ -160,6 +167,17 @@ static void missing_folders_are_made_from_the_top(void **state)
 	assert_int_equal(play_requests(f.play), 7);
 }
 
+static void a_large_body_does_not_meet_a_missing_folder(void **state)
+{
+	WITH_STORE(f, "", MADE, STORED);
+	struct error e = {0};
+	assert_int_equal(publish_bytes(&f, "a/k", PUBLISH_OVERWRITE, 9 << 20, &e), 0);
+	assert_asked(&f, 1, "MKCOL /a/ ");
+	assert_asked(&f, 2, "PUT /a/k ");
+	WITH_STORE(g, "", DENIED, STORED); /* it may be there all the same */
+	assert_int_equal(publish_bytes(&g, "a/k", PUBLISH_OVERWRITE, 9 << 20, &e), 0);
+}
+
 static void a_folder_that_another_made_meanwhile_is_as_good(void **state)
 {
 	WITH_STORE(f, "", CONFLICT, CONFLICT, NOT_MADE, NOT_MADE, STORED);
@@ -200,6 +218,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_ignores_the_condition_is_found_out),
 		cmocka_unit_test(a_server_without_put_too),
 		cmocka_unit_test(missing_folders_are_made_from_the_top),
+		cmocka_unit_test(a_large_body_does_not_meet_a_missing_folder),
 		cmocka_unit_test(a_folder_that_another_made_meanwhile_is_as_good),
 		cmocka_unit_test(a_conflict_that_is_not_about_folders_is_waited_out),
 		cmocka_unit_test(a_folder_that_may_not_be_made_is_an_error),

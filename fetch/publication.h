@@ -10,8 +10,8 @@
  * (fetch/probe.h): the first publication to an unknown endpoint and bucket probes it.
  *
  * The way is chosen by the store: parts uploaded while bytes still arrive where Complete
- * is conditional; otherwise spooled to an unlinked temporary file and sent as one PUT.
- * Memory is bounded either way (part size x parts under way).
+ * is conditional; otherwise spooled to an unlinked temporary file and sent as one PUT (of
+ * at most 5 GiB to S3). Memory is bounded either way (part size x parts under way).
  *
  * Each object carries a random nonce in its metadata, so that a 412 that answers our own
  * retried write is recognised as success.
@@ -60,7 +60,11 @@ int publication_write(struct publication *p, const struct call *call, const void
 
 /* Publishes. identity goes into x-amz-meta-larder-identity where the metadata is sent
  * after the bytes are known (single PUT, file). Errors as begin, and -EEXIST never: that
- * is the outcome ALREADY_PUBLISHED. */
+ * is the outcome ALREADY_PUBLISHED. -EAGAIN: another write to the key was under way, which
+ * used up what was uploaded (S3's 409), and there is no object now: begin anew.
+ *
+ * The call's deadline bounds the sending, too, and a large object takes its time; what
+ * does not move ends by itself (stall-timeout), so a distant deadline is safe. */
 int publication_finish(struct publication *p, const struct call *call,
 	const struct digest *identity, struct publish_result *ret, struct error *e);
 

@@ -72,7 +72,8 @@ struct list_entry {
 	int64_t mtime_s;
 };
 
-/* Called for each entry in bytewise order; non-zero ends the listing and is returned. */
+/* Called for each entry, in bytewise order as far as the store's pages are (S3 promises it);
+ * non-zero ends the listing and is returned. */
 typedef int list_fn(void *arg, const struct list_entry *entry);
 
 /* Every key that begins with prefix (any string, "" for all); with `deep` unset, keys

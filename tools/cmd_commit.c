@@ -15,7 +15,8 @@
 #include "tools/session.h"
 #include "tools/ticker.h"
 
-#define TICK_NS (NS_PER_SECOND / 10)
+#define TICK_NS       (NS_PER_SECOND / 10)
+#define CONFLICTS_MAX 3 /* more tries */
 /* --reproducible without SOURCE_DATE_EPOCH: 1980-01-01 00:00 UTC, the oldest time that
  * every archive format and file system can hold. */
 #define REPRODUCIBLE_EPOCH 315532800
@@ -175,12 +176,13 @@ static int add_advice(int r, struct error *e)
 {
 	if (r == -EOPNOTSUPP && e) {
 		const struct error found = *e;
-		error_set(e, r, "%s; --unsafe-overwrite publishes all the same", found.text);
+		error_set(e, r, "%s; --unsafe-overwrite publishes all the same",
+			found.text);
 	}
 	return r;
 }
 
-static int publish(struct commit *c, struct error *e)
+static int publish_once(struct commit *c, struct error *e)
 {
 	const struct options *o = c->o;
 	const struct publish_options options = {
@@ -193,14 +195,25 @@ static int publish(struct commit *c, struct error *e)
 	if (r == -EEXIST)
 		return look_at_theirs(c);
 	if (r < 0)
-		return add_advice(r, e);
+		return r;
 	struct ticker ticker;
 	progress_init(&c->progress, "packing", o->quiet);
 	ticker_start(&ticker, TICK_NS, report, c);
 	r = pack_and_publish(c, e);
 	ticker_stop(&ticker);
 	progress_finish(&c->progress);
-	return add_advice(r, e);
+	return r;
+}
+
+/* A conflict with another write uses up what was uploaded, so it is packed once more. */
+static int publish(struct commit *c, struct error *e)
+{
+	int r = publish_once(c, e);
+	for (unsigned i = 0; r == -EAGAIN && i < CONFLICTS_MAX; i++) {
+		publication_free(steal_pointer(c->publication));
+		r = publish_once(c, e);
+	}
+	return r < 0 ? add_advice(r, e) : 0;
 }
 
 /* --- afterwards ------------------------------------------------------------------------

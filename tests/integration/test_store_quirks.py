@@ -1,0 +1,218 @@
+"""Publishing to and reading from S3 stores that misbehave: nothing is overwritten unseen,
+nobody is told a wrong outcome, and no wrong byte is handed on."""
+
+import json
+import os
+import unittest
+
+from larder_testlib.cli import Cli
+from larder_testlib.origin import Origin, s3_error
+from larder_testlib.process import TempDir
+from larder_testlib.sigv4 import Credentials
+
+KEYS = Credentials("key0000000000000000", "secret-secret-secret-secret-secret")
+BUCKET = "ci-cache"
+
+
+class Quirks(unittest.TestCase):
+    def setUp(self):
+        self.home = TempDir("larder-quirks-")
+        self.addCleanup(self.home.remove)
+        self.origin = self.enterContext(Origin([KEYS]))
+        self.quirks = self.origin.quirks
+        self.store = f"s3://{BUCKET}"
+        self.cli = Cli(self.home.path, self.origin.env(KEYS) | {
+            "AWS_ENDPOINT_URL_S3": self.origin.endpoint,
+            "TMPDIR": str(self.folder("tmp"))})
+        self.small = self.tree("small", 1000)
+        self.large = self.tree("large", 20 << 20)
+
+    def folder(self, name):
+        path = self.home.path / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def tree(self, name, size):
+        top = self.folder(name)
+        (top / "noise").write_bytes(os.urandom(size))
+        return top
+
+    def run_larder(self, *words, code=0):
+        done = self.cli.run(*words)
+        self.assertEqual(done.code, code, done)
+        return done
+
+    def commit(self, tree, *words, code=0, key="k"):
+        done = self.run_larder("commit", "--json", *words, "--key", key, self.store, tree,
+                               code=code)
+        return json.loads(done.out)["outcome"] if code == 0 else done.err
+
+    def probe(self, code=0):
+        done = self.run_larder("probe", "--json", self.store, code=code)
+        answer = json.loads(done.out)
+        return answer["put"], answer["complete"]
+
+    def keys(self):
+        return sorted(key for key in self.origin.objects(BUCKET)
+                      if not key.startswith(".larder/"))
+
+    def asked(self, method, word):
+        return [r for r in self.origin.requests if r.method == method and word in r.target]
+
+    # -- what a probe finds
+
+    def test_a_good_store_is_found_good(self):
+        self.assertEqual(self.probe(), ("atomic", "atomic"))
+        self.assertEqual(list(self.origin.objects(BUCKET)), [])
+        self.assertEqual(self.origin.uploads(BUCKET), [])
+
+    def test_ignored_conditions_are_found_out(self):
+        self.quirks.put_condition = self.quirks.complete_condition = "ignore"
+        self.assertEqual(self.probe(code=6), ("no", "no"))
+
+    def test_a_refusal_as_not_implemented_is_no(self):
+        self.quirks.put_condition = self.quirks.complete_condition = 501
+        self.assertEqual(self.probe(code=6), ("no", "no"))
+
+    def test_racing_writers_that_both_win_are_found_out(self):
+        self.quirks.put_condition = self.quirks.complete_condition = "race"
+        self.assertEqual(self.probe(), ("sequential", "sequential"))
+
+    def test_the_answer_is_kept(self):
+        self.quirks.complete_condition = "ignore"
+        self.assertEqual(self.probe(), ("atomic", "no"))
+        self.origin.forget()
+        self.assertEqual(self.commit(self.small), "published")
+        self.assertEqual(self.asked("PUT", ".larder"), [])
+
+    # -- publishing
+
+    def test_the_first_publication_probes_by_itself(self):
+        self.quirks.put_condition = "ignore"
+        self.assertIn("--unsafe-overwrite", self.commit(self.small, code=6))
+        self.assertEqual(self.keys(), [])
+
+    def test_a_store_that_only_races_is_not_trusted(self):
+        self.quirks.put_condition = "race"
+        self.probe()
+        self.commit(self.small, code=6)
+        self.assertEqual(self.commit(self.small, "--unsafe-overwrite"), "published")
+
+    def test_304_means_that_it_exists(self):
+        self.assertEqual(self.commit(self.small), "published")
+        self.quirks.put_condition = 304
+        self.origin.fail_next(s3_error(404, "NoSuchKey"),
+                              matches=lambda r: r.method == "HEAD" and r.path.endswith("/k"))
+        self.assertEqual(self.commit(self.small), "already-published")
+
+    def test_a_lost_answer_is_still_our_success(self):
+        self.probe()
+        self.quirks.lose_answers = 1
+        self.assertEqual(self.commit(self.small), "published")
+        self.assertEqual(self.keys(), ["k"])
+
+    def test_conflicts_are_waited_out(self):
+        self.probe()
+        self.origin.fail_next(s3_error(409, "ConditionalRequestConflict"), count=2,
+                              matches=lambda r: r.method == "PUT" and r.path.endswith("/k"))
+        self.assertEqual(self.commit(self.small), "published")
+
+    def test_where_only_put_is_conditional_it_is_one_put(self):
+        self.quirks.complete_condition = "ignore"
+        self.probe()
+        self.origin.forget()
+        self.assertEqual(self.commit(self.large), "published")
+        self.assertEqual(self.asked("POST", "upload"), [])
+        self.assertEqual(list(self.folder("tmp").iterdir()), [])
+
+    # -- in parts
+
+    def in_parts(self):
+        """A store that is known to honour the condition on Complete."""
+        self.assertEqual(self.probe(), ("atomic", "atomic"))
+        self.origin.forget()
+
+    def is_complete(self, request):
+        return request.method == "POST" and "uploadId" in request.target
+
+    def assert_no_uploads(self):
+        self.assertEqual(self.origin.uploads(BUCKET), [])
+
+    def test_large_objects_go_in_parts(self):
+        self.in_parts()
+        self.assertEqual(self.commit(self.large), "published")
+        self.assertEqual(len(self.asked("PUT", "partNumber")), 3)
+        self.run_larder("verify", "--key", "k", self.store)
+        self.assert_no_uploads()
+
+    def test_a_loser_in_parts_leaves_nothing(self):
+        self.in_parts()
+        self.commit(self.small)
+        self.origin.fail_next(s3_error(404, "NoSuchKey"),
+                              matches=lambda r: r.method == "HEAD")
+        self.assertEqual(self.commit(self.large), "already-published")
+        self.assert_no_uploads()
+
+    def test_an_error_behind_a_200_is_an_error(self):
+        self.in_parts()
+        self.quirks.complete_error = "InternalError"
+        self.quirks.blank_before_complete = 1000
+        self.assertIn("complete", self.commit(self.large, code=1))
+        self.assertEqual(self.keys(), [])
+        self.assert_no_uploads()
+
+    def test_an_error_behind_a_200_may_hide_a_success(self):
+        self.in_parts()
+        self.quirks.complete_error = "InternalError"
+        self.quirks.complete_stores = True
+        self.assertEqual(self.commit(self.large), "published")
+
+    def test_a_lost_answer_to_complete(self):
+        self.in_parts()
+        self.quirks.lose_answers = 1
+        self.assertEqual(self.commit(self.large), "published")
+        self.assert_no_uploads()
+
+    def test_a_conflict_on_complete_is_packed_again(self):
+        self.in_parts()
+        self.origin.fail_next(s3_error(409, "ConditionalRequestConflict"),
+                              matches=self.is_complete)
+        self.assertEqual(self.commit(self.large), "published")
+        self.assertEqual(len(self.asked("POST", "uploads")), 2)
+        self.assert_no_uploads()
+
+    # -- listing
+
+    def test_many_pages(self):
+        self.quirks.max_keys = 3
+        names = [f"n/{i:02}" for i in range(10)] + ["a b+c%", "z"]
+        for name in names:
+            self.origin.put(BUCKET, name, b"x")
+        listed = json.loads(self.run_larder("ls", "--json", self.store).out)
+        self.assertEqual([entry["key"] for entry in listed], sorted(names))
+
+    # -- reading
+
+    def test_ranges_that_lie_are_never_believed(self):
+        self.commit(self.large)
+        for ranges in ("ignore", "shifted", "mislabelled", "shorter", "cut", "total",
+                       "unlabelled"):
+            with self.subTest(ranges=ranges):
+                self.quirks.ranges = ranges
+                done = self.cli.run("verify", "--retries", "1", "--cache-dir", "", "--key",
+                                    "k", self.store)
+                self.assertIn(done.code, (1, 4), done)
+        self.quirks.ranges = "honour"
+        self.run_larder("verify", "--key", "k", self.store)
+
+    def test_etags_that_bind_nothing_are_refused(self):
+        self.commit(self.large)
+        for etags, word in (("weak", "weak ETag"), ("none", "no ETag")):
+            with self.subTest(etags=etags):
+                self.quirks.etags = etags
+                done = self.run_larder("verify", "--key", "k", self.store, code=1)
+                self.assertIn(word, done.err)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -85,6 +85,10 @@ static void count_answer(struct run *run, const struct http_response *response)
 		smooth(&x->stats.bytes_per_s,
 			(uint64_t)((double)response->received * NS_PER_SECOND /
 				   (double)body_ns));
+	if (response->fields.has_date) {
+		x->stats.clock_seen = true;
+		x->stats.clock_ahead_s = response->fields.date_s - clock_realtime_s();
+	}
 	if (may_hedge(run))
 		hedge_learn(&x->hedge, response->first_byte_ns, response->hedged);
 }

@@ -20,6 +20,7 @@ extern const struct command commands[];
 extern const unsigned commands_count;
 
 int cmd_commit(const struct options *o, struct error *e);
+int cmd_doctor(const struct options *o, struct error *e);
 int cmd_exists(const struct options *o, struct error *e);
 int cmd_key(const struct options *o, struct error *e);
 int cmd_ls(const struct options *o, struct error *e);

@@ -34,6 +34,8 @@ const struct command commands[] = {
 	  "Find out which conditional writes a store honours", 0, 1, cmd_probe },
 	{ "key", COMMAND_KEY, "TEMPLATE",
 	  "Make a key from a template", 1, 1, cmd_key },
+	{ "doctor", COMMAND_DOCTOR, "[STORE]",
+	  "Find out what is wrong, in one go", 0, 1, cmd_doctor },
 	{ "status", COMMAND_STATUS, "MOUNTPOINT",
 	  "Tell what a mount serves, fetched and cached", 1, 1, cmd_status },
 };

@@ -435,6 +435,45 @@ class OnAFolder(unittest.TestCase):
         self.assertEqual(self.cli.run("verify", "--key", "a", "./store").code, 4)
         self.assertEqual(self.cli.run("verify", "--key", "b", "./store").code, 3)
 
+    def findings(self, *words, code=0, **how):
+        result = self.cli.run("doctor", "--json", *words, **how)
+        self.assertEqual(result.code, code, result)
+        return {f["what"]: f for f in json.loads(result.out)}
+
+    def test_doctor_looks_at_a_folder(self):
+        result = self.cli.run("doctor", "./store")
+        self.assertIn("does not exist", result.out)
+        self.assertFalse(self.store.exists())
+        self.commit("--key", "a")
+        found = {f["what"]: f for f in json.loads(
+            self.cli.run("doctor", "--json", "./store").out)}
+        for what in ("cache", "store", "list", "read", "write"):
+            self.assertEqual(found[what]["level"], "ok", found[what])
+        self.assertIn("'a'", found["read"]["text"])
+
+    def test_doctor_names_what_is_wrong(self):
+        cache = self.home.path / "cache"
+        cache.mkdir()
+        cache.chmod(0o777)
+        self.store.write_text("not a folder")
+        found = self.findings("--cache-dir", cache, "./store", code=1)
+        self.assertIn("chmod 700", found["cache"]["text"])
+        self.assertEqual(found["store"]["level"], "failed")
+        self.assertNotIn("list", found)
+        found = self.findings("--no-sign-request", "bucket://nonsense", code=1)
+        self.assertIn("bucket://", found["store"]["text"])
+
+    def test_doctor_tells_where_credentials_were_looked_for(self):
+        words = ("--endpoint-url", "http://127.0.0.1:1", "--retries", "0", "s3://bucket")
+        found = self.findings(*words, code=1)
+        self.assertEqual(found["credentials"]["level"], "failed")
+        self.assertIn("AWS_ACCESS_KEY_ID", found["credentials"]["text"])
+        env = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hidden"}
+        found = self.findings(*words, code=1, env=env)
+        self.assertIn("environment", found["credentials"]["text"])
+        self.assertNotIn("hidden", str(found))
+        self.assertEqual(found["store"]["level"], "failed")
+
     def test_probe_trusts_link(self):
         self.store.mkdir()
         result = self.cli.run("probe", "--json", "./store")

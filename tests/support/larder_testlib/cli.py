@@ -32,7 +32,10 @@ class Cli:
         self.env = {name: value for name, value in os.environ.items()
                     if name in _OF_THE_TESTS or not name.startswith(_FOREIGN)}
         self.env |= {"HOME": str(self.home), "LC_ALL": "C.UTF-8",
-                     "AWS_EC2_METADATA_DISABLED": "true"} | (env or {})
+                     "AWS_EC2_METADATA_DISABLED": "true",
+                     # ThreadSanitizer would wait a second at each end of a process.
+                     "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "")
+                     + " atexit_sleep_ms=0"} | (env or {})
         self.path = program("larder")
 
     def run(self, *words, env=None, seconds=60, **popen):

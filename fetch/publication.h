@@ -26,8 +26,9 @@
 enum publish_condition {
 	PUBLISH_IF_ABSENT,        /* the first writer wins */
 	PUBLISH_OVERWRITE,        /* --force: unconditional, asked for */
-	PUBLISH_UNSAFE_OVERWRITE, /* --unsafe-overwrite: conditional where honoured, else a
-	                             look whether the key exists and then an unconditional write */
+	PUBLISH_UNSAFE_OVERWRITE, /* --unsafe-overwrite: conditional where honoured, else
+				     a look whether the key exists and then an
+				     unconditional write */
 };
 
 struct publish_options {
@@ -43,7 +44,8 @@ enum publish_outcome {
 
 struct publish_result {
 	enum publish_outcome outcome;
-	struct pin pin; /* of the object that is under the key now; etag "" when unknown */
+	struct pin
+		pin; /* of the object that is under the key now; etag "" when unknown */
 };
 
 struct publication;

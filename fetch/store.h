@@ -28,9 +28,9 @@ struct object;
 
 /* A store of the kind the URL names. settings is copied. Borrow nothing.
  * -EINVAL: the URL or a setting is wrong; -ENOMEM; -errno when a relative path has no
- * working directory. Nothing is touched yet, neither network nor disk: a file: store whose
- * folder is not there holds no key (-ENOENT, also from store_list()) until the first
- * publication makes it. */
+ * working directory. Nothing is touched yet, neither network nor disk: a file: store
+ * whose folder is not there holds no key (-ENOENT, also from store_list()) until the
+ * first publication makes it. */
 int store_new(const char *url, const struct settings *settings, struct store **ret,
 	struct error *e);
 void store_free(struct store *s);
@@ -66,7 +66,7 @@ int store_stat_object(struct store *s, const struct call *call, const char *key,
 /* --- listing --------------------------------------------------------------------- */
 
 struct list_entry {
-	const char *key;  /* full key below the store; a directory's ends with '/' */
+	const char *key;   /* full key below the store; a directory's ends with '/' */
 	bool is_directory; /* a common prefix: keys lie below it */
 	uint64_t size;     /* bytes */
 	int64_t mtime_s;

@@ -17,6 +17,10 @@ static atomic_uint_least64_t init_unique;
 static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
 {
 	ssize_t got = read(fd, buf, size);
+	if (got < 0 && errno == ENODEV) {
+		attached->gone(attached->arg);
+		errno = ENODEV;
+	}
 	if (got < (ssize_t)sizeof(struct fuse_in_header))
 		return got;
 	const struct fuse_in_header *in = buf;

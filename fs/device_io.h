@@ -2,8 +2,10 @@
  * The session's traffic with /dev/fuse, looked at as it passes.
  *
  * libfuse 3.14 knows FUSE_PARALLEL_DIROPS but never tells the kernel that it is wanted
- * (mended in 3.17). The answer to INIT passes here, and the flag is put in. And once that
- * answer is written the mount serves: `ready` is called, once.
+ * (mended in 3.17). The answer to INIT passes here, and the flag is put in. Once that
+ * answer is written the mount serves: `ready` is called. Once the kernel says that
+ * nothing is mounted any more, `gone` is called, perhaps several times and from several
+ * threads: requests that still wait for the store wait for nobody.
  *
  * There is one session in a process.
  */
@@ -14,6 +16,7 @@
 
 struct device_io {
 	void (*ready)(void *arg);
+	void (*gone)(void *arg);
 	void *arg;
 };
 

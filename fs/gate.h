@@ -30,7 +30,9 @@ struct job {
 	size_t size;
 	bool plus;           /* readdirplus */
 	char name[JOB_NAME]; /* lookup */
+	uint64_t subject;    /* for fs/setbacks */
 	uint64_t deadline_ns;
+	bool second_try; /* the deadline is that of one that failed just now */
 };
 
 struct gate_queued;

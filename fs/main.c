@@ -172,8 +172,10 @@ static int start(struct run *run, struct error *e)
 		r = mount_now(run, e);
 	if (r == 0)
 		r = tell_output(run, e);
-	if (r == 0 && ending_signal(run->ending))
-		r = -ECANCELED;
+	if (r == -ECANCELED ||
+		(r == 0 && ending_signal(run->ending) && run->daemon.report >= 0))
+		return error_set(
+			e, -ECANCELED, "ended by a signal before the mount served");
 	return r;
 }
 
@@ -182,6 +184,9 @@ static void serve(struct run *run)
 	if (daemon_ready(&run->daemon) < 0)
 		return; /* whoever wanted the mount is gone */
 	switch_log(run);
+	log_info("mounted '%s' on '%s'%s%s%s", store_name(run->fs->store),
+		run->place.path, run->options->key ? ", key '" : "",
+		run->options->key ? run->options->key : "", run->options->key ? "'" : "");
 	ending_wait(run->ending);
 }
 

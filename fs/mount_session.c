@@ -97,6 +97,12 @@ static void on_ready(void *arg)
 	pthread_cond_broadcast(&s->changed);
 }
 
+static void on_gone(void *arg)
+{
+	struct mount_session *s = arg;
+	larderfs_cancel(s->fs);
+}
+
 /* Mounts, and hangs our parts on the session. */
 static int mount_it(
 	struct mount_session *s, const struct session_options *o, struct error *e)
@@ -109,7 +115,7 @@ static int mount_it(
 	if (fuse_session_mount(s->fuse, s->place.path) != 0)
 		return error_set(e, -EIO, "cannot mount on '%s'%s%s", s->place.path,
 			last_words[0] ? ": " : "", last_words);
-	s->io = (struct device_io){on_ready, s};
+	s->io = (struct device_io){on_ready, on_gone, s};
 	int r = device_io_attach(s->fuse, &s->io);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot use '/dev/fuse'");

@@ -28,19 +28,26 @@ void ops_run_job(fuse_req_t req, const struct job *job)
 {
 	struct larderfs *l = ops_fs(req);
 	struct job copy = *job;
+	uint64_t now_ns = clock_monotonic_ns();
 	copy.req = req;
 	copy.arg = l;
-	if (!copy.deadline_ns)
-		copy.deadline_ns = clock_monotonic_ns() + l->timeout_ns;
+	uint64_t usual_ns = now_ns + l->timeout_ns;
+	copy.deadline_ns = setbacks_deadline(
+		&l->setbacks, now_ns, job->subject, job->offset, job->size, usual_ns);
+	copy.second_try = copy.deadline_ns != usual_ns;
 	gate_run(&l->gate, &copy);
 }
 
-int ops_explain(struct larderfs *l, const char *key, int code, const struct error *e,
+int ops_explain(const struct job *job, const char *key, int code, const struct error *e,
 	int (*errno_of)(int code))
 {
+	struct larderfs *l = job->arg;
 	int shown = errno_of(code);
 	if (code == -ECANCELED || shown == ENOENT)
 		return shown;
+	if (!job->second_try) /* or else who tries often enough would fail for ever */
+		setbacks_note(&l->setbacks, clock_monotonic_ns(), job->subject,
+			job->offset, job->size, job->deadline_ns);
 	complain(&l->complaints, LOG_ERROR, key, code,
 		e->text[0] ? e->text : strerror(-code));
 	return shown;

@@ -33,12 +33,13 @@ static inline struct larderfs *ops_fs(fuse_req_t req)
 /* 0, or a positive errno: ESTALE for an inode that is none of ours. */
 int ops_place(struct larderfs *l, uint64_t inode, struct place *ret);
 
-/* Runs a copy of the request's words through the gate. */
+/* Runs a copy of the request's words through the gate. job->subject, offset and size say
+ * what it is about, and so what deadline it gets. */
 void ops_run_job(fuse_req_t req, const struct job *job);
 
-/* Says aloud why something failed, unless nobody is at fault, and returns the errno for
- * the caller. */
-int ops_explain(struct larderfs *l, const char *key, int code, const struct error *e,
+/* Answers a job that has failed: says aloud why, unless nobody is at fault, notes the
+ * setback, and returns the errno for the caller. */
+int ops_explain(const struct job *job, const char *key, int code, const struct error *e,
 	int (*errno_of)(int code));
 
 /* Fills what fuse_reply_entry() needs for an entry; counts nothing. */

@@ -60,8 +60,8 @@ static void wait_at_doorway(struct job *job, struct doorway *d)
 	int r = doorway_generation(d, &waiting.call, &g, NULL, &e);
 	request_end(&waiting);
 	if (r < 0)
-		fuse_reply_err(
-			job->req, ops_explain(l, doorway_key(d), r, &e, errno_of_lookup));
+		fuse_reply_err(job->req,
+			ops_explain(job, doorway_key(d), r, &e, errno_of_lookup));
 	else
 		lookup_in_generation(job->req, l, g, 0, job->name);
 }
@@ -83,7 +83,7 @@ static void wait_for_name(struct job *job, const struct shown *directory)
 		answer_absent(job->req, KEEP_KEYSPACE);
 	else
 		fuse_reply_err(
-			job->req, ops_explain(l, job->name, r, &e, errno_of_lookup));
+			job->req, ops_explain(job, job->name, r, &e, errno_of_lookup));
 }
 
 static void run_lookup(struct job *job)
@@ -100,7 +100,12 @@ static void run_lookup(struct job *job)
 
 static void run_later(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct job job = {.run = run_lookup, .inode = parent};
+	struct job job = {
+		.run = run_lookup,
+		.inode = parent,
+		.size = 1,
+		.subject = setbacks_subject(parent, name),
+	};
 	strcpy(job.name, name);
 	ops_run_job(req, &job);
 }

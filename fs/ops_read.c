@@ -31,11 +31,8 @@ static void answer_failure(
 	const struct job *job, struct generation *g, int code, const struct error *e)
 {
 	struct larderfs *l = job->arg;
-	if (code != -ECANCELED)
-		setbacks_note(&l->setbacks, clock_monotonic_ns(), job->inode, job->offset,
-			job->size, job->deadline_ns);
 	atomic_fetch_add(&l->read_errors, 1);
-	int shown = ops_explain(l, doorway_key(doorway_of(g)), code, e, errno_of_read);
+	int shown = ops_explain(job, doorway_key(doorway_of(g)), code, e, errno_of_read);
 	fuse_reply_err(job->req, shown);
 }
 
@@ -67,15 +64,12 @@ static void run_read(struct job *job)
 void ops_read(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset,
 	struct fuse_file_info *fi)
 {
-	struct larderfs *l = ops_fs(req);
-	uint64_t now_ns = clock_monotonic_ns();
 	const struct job job = {
 		.run = run_read,
 		.inode = inode,
 		.size = size,
 		.offset = (uint64_t)offset,
-		.deadline_ns = setbacks_deadline(&l->setbacks, now_ns, inode,
-			(uint64_t)offset, size, now_ns + l->timeout_ns),
+		.subject = inode,
 	};
 	ops_run_job(req, &job);
 }

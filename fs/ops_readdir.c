@@ -195,7 +195,7 @@ static void wait_for_doorway(
 	int r = doorway_generation(shown->doorway, &waiting.call, &g, NULL, &e);
 	request_end(&waiting);
 	if (r < 0)
-		reply_fail(p, ops_explain(l, doorway_key(shown->doorway), r, &e,
+		reply_fail(p, ops_explain(job, doorway_key(shown->doorway), r, &e,
 				      errno_of_lookup));
 	else
 		list_doorway(p, g, shown, (off_t)job->offset);
@@ -213,7 +213,7 @@ static void wait_for_keys(
 		l->keyspace, &waiting.call, shown->number, true, &listing, &e);
 	request_end(&waiting);
 	if (r < 0)
-		reply_fail(p, ops_explain(l, "", r, &e, errno_of_lookup));
+		reply_fail(p, ops_explain(job, "", r, &e, errno_of_lookup));
 	else
 		list_keys(p, shown, listing, job->inode, (off_t)job->offset);
 }
@@ -269,6 +269,7 @@ static void list(fuse_req_t req, fuse_ino_t inode, size_t size, off_t offset, bo
 			.inode = inode,
 			.size = size,
 			.offset = (uint64_t)offset,
+			.subject = setbacks_subject(inode, ""),
 			.plus = plus,
 		};
 		free(p.data);

@@ -12,31 +12,46 @@ void setbacks_finish(struct setbacks *s)
 	pthread_mutex_destroy(&s->lock);
 }
 
-void setbacks_note(struct setbacks *s, uint64_t now_ns, uint64_t inode, uint64_t offset,
+uint64_t setbacks_subject(uint64_t directory, const char *name)
+{
+	uint64_t h = UINT64_C(14695981039346656037) ^ directory;
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * UINT64_C(1099511628211);
+	return h | UINT64_C(1) << 63; /* no inode has that bit */
+}
+
+static struct setback_ring *ring_of(struct setbacks *s, uint64_t subject)
+{
+	return &s->rings[(subject ^ subject >> 21 ^ subject >> 42) % SETBACKS_RINGS];
+}
+
+void setbacks_note(struct setbacks *s, uint64_t now_ns, uint64_t subject, uint64_t offset,
 	uint64_t len, uint64_t deadline_ns)
 {
 	LOCK_SCOPE(&s->lock);
-	s->ring[s->next] = (struct setback){
-		.inode = inode,
+	struct setback_ring *ring = ring_of(s, subject);
+	ring->at[ring->next] = (struct setback){
+		.subject = subject,
 		.begin = offset,
 		.end = offset + len,
 		.deadline_ns = deadline_ns,
 		.until_ns = now_ns + SETBACK_NS,
 	};
-	s->next = (s->next + 1) % SETBACKS_MOST;
+	ring->next = (ring->next + 1) % SETBACKS_EACH;
 	atomic_store(&s->latest_until_ns, now_ns + SETBACK_NS);
 }
 
-uint64_t setbacks_deadline(struct setbacks *s, uint64_t now_ns, uint64_t inode,
+uint64_t setbacks_deadline(struct setbacks *s, uint64_t now_ns, uint64_t subject,
 	uint64_t offset, uint64_t len, uint64_t usual_ns)
 {
 	if (now_ns >= atomic_load(&s->latest_until_ns))
 		return usual_ns;
 	LOCK_SCOPE(&s->lock);
+	const struct setback_ring *ring = ring_of(s, subject);
 	uint64_t deadline_ns = usual_ns;
-	for (size_t i = 0; i < SETBACKS_MOST; i++) {
-		const struct setback *b = &s->ring[i];
-		if (b->inode == inode && now_ns < b->until_ns && offset < b->end &&
+	for (size_t i = 0; i < SETBACKS_EACH; i++) {
+		const struct setback *b = &ring->at[i];
+		if (b->subject == subject && now_ns < b->until_ns && offset < b->end &&
 			b->begin < offset + len && b->deadline_ns < deadline_ns)
 			deadline_ns = b->deadline_ns;
 	}

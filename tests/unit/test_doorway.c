@@ -73,7 +73,8 @@ static void world_free(struct world *w)
 }
 
 /* One big file after `small`, so that small's frames lie far before the tail. */
-static void publish(struct world *w, const char *name, const char *small, bool with_digests)
+static void publish(
+	struct world *w, const char *name, const char *small, bool with_digests)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
 	CLEANUP(buf_finish) struct buf object = BUF_INIT(16 << 20);
@@ -129,7 +130,8 @@ static void reads(struct generation *g, const char *path, const char *expected)
 	assert_string_equal(got, expected);
 }
 
-/* --- reading ------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------
+ */
 
 static void content_is_read_from_the_store(void **state)
 {
@@ -176,7 +178,8 @@ static void what_came_with_the_opening_is_not_asked_for(void **state)
 	{
 		CLEANUP(cleanup_generation) struct generation *g = current(w);
 		unsigned before = w->store->reads;
-		assert_int_equal(read_some(g, "zz-big", BIG - 4096, 4096, got, NULL), 4096);
+		assert_int_equal(
+			read_some(g, "zz-big", BIG - 4096, 4096, got, NULL), 4096);
 		assert_memory_equal(got, w->big + BIG - 4096, 4096);
 		assert_int_equal(w->store->reads, before);
 		reads(g, "small", "x");
@@ -185,7 +188,8 @@ static void what_came_with_the_opening_is_not_asked_for(void **state)
 	world_free(w);
 }
 
-/* --- the same content under a new ETag ----------------------------------------------- */
+/* --- the same content under a new ETag -----------------------------------------------
+ */
 
 static void the_same_content_again_is_not_noticed(void **state)
 {
@@ -207,7 +211,8 @@ static void the_same_content_again_is_not_noticed(void **state)
 	world_free(w);
 }
 
-/* --- other content -------------------------------------------------------------------- */
+/* --- other content --------------------------------------------------------------------
+ */
 
 static void other_content_is_a_new_generation(void **state)
 {
@@ -245,7 +250,8 @@ static void equal_frames_are_read_from_the_new_version(void **state)
 	{
 		CLEANUP(cleanup_generation) struct generation *old = current(w);
 		publish(w, "small", "version two", false);
-		assert_int_equal(read_some(old, "zz-big", 8192, 100000, got, NULL), 100000);
+		assert_int_equal(
+			read_some(old, "zz-big", 8192, 100000, got, NULL), 100000);
 		assert_memory_equal(got, w->big + 8192, 100000);
 		assert_int_equal(w->successions, 1);
 		struct generation_stats s;
@@ -305,7 +311,8 @@ static void content_that_comes_back_is_read_again(void **state)
 	world_free(w);
 }
 
-/* --- what is no successor ------------------------------------------------------------- */
+/* --- what is no successor -------------------------------------------------------------
+ */
 
 static void junk_is_no_successor(void **state)
 {
@@ -340,7 +347,8 @@ static void a_vanished_object_is_no_miss_for_readers(void **state)
 	world_free(w);
 }
 
-/* --- freeing --------------------------------------------------------------------------- */
+/* --- freeing ---------------------------------------------------------------------------
+ */
 
 static void lookups_and_readers_keep_a_generation(void **state)
 {
@@ -354,7 +362,8 @@ static void lookups_and_readers_keep_a_generation(void **state)
 	assert_int_equal(read_some(old, "small", 0, 60, got, NULL), -ESTALE);
 	generation_unref(old);
 	assert_ptr_equal(slots_get(&w->slots, slot), old);
-	CLEANUP(cleanup_generation) struct generation *again = doorway_live(w->doorway, slot);
+	CLEANUP(cleanup_generation)
+	struct generation *again = doorway_live(w->doorway, slot);
 	assert_ptr_equal(again, old);
 	cleanup_generation(&again);
 	generation_forget(old, 2);
@@ -398,8 +407,8 @@ static void a_closed_doorway_lets_its_readers_finish(void **state)
 		doorway_close(w->doorway);
 		reads(g, "small", "the content");
 		struct generation *none = NULL;
-		assert_true(
-			doorway_generation(w->doorway, CALL_PATIENT, &none, NULL, NULL) < 0);
+		assert_true(doorway_generation(
+				    w->doorway, CALL_PATIENT, &none, NULL, NULL) < 0);
 	}
 	assert_int_equal(w->store->objects, 0);
 	world_free(w);

@@ -1,4 +1,5 @@
-/* The small pure parts of fs/: numbers, errors, attributes, signals, setbacks, complaints. */
+/* The small pure parts of fs/: numbers, errors, attributes, signals, setbacks,
+ * complaints. */
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -44,9 +45,9 @@ static void numbers_never_given_are_refused(void **state)
 	assert_false(inode_split(0, &slot, &number));
 	assert_false(inode_split(UINT64_C(5) << INODE_SLOT_SHIFT, &slot, &number));
 	assert_false(inode_split(UINT64_MAX, &slot, &number));
-	assert_false(
-		inode_split(inode_make(INODE_SLOT_MOST, 0) + (UINT64_C(1) << INODE_SLOT_SHIFT),
-			&slot, &number));
+	assert_false(inode_split(
+		inode_make(INODE_SLOT_MOST, 0) + (UINT64_C(1) << INODE_SLOT_SHIFT), &slot,
+		&number));
 }
 
 static void slots_are_found_dropped_and_not_used_again(void **state)
@@ -56,7 +57,8 @@ static void slots_are_found_dropped_and_not_used_again(void **state)
 	static char things[3 * SLOTS_BLOCK];
 	uint32_t slot;
 	for (size_t i = 0; i < sizeof(things); i++) {
-		assert_int_equal(slots_take(s, (struct generation *)&things[i], &slot), 0);
+		assert_int_equal(
+			slots_take(s, (struct generation *)&things[i], &slot), 0);
 		assert_int_equal(slot, i + 1);
 	}
 	assert_int_equal(slots_end(s), sizeof(things) + 1);
@@ -177,21 +179,22 @@ static bool says_stop(const char *own, const char *shared, const char *blocked,
 {
 	char status[512];
 	snprintf(status, sizeof(status),
-		"Name:\tx\nSigQ:\t0/1\nSigPnd:\t%s\nShdPnd:\t%s\nSigBlk:\t%s\nSigIgn:\t%s\n"
+		"Name:\tx\nSigQ:\t0/"
+		"1\nSigPnd:\t%s\nShdPnd:\t%s\nSigBlk:\t%s\nSigIgn:\t%s\n"
 		"SigCgt:\t%s\nCapInh:\t0\n",
 		own, shared, blocked, ignored, caught);
 	return signals_say_stop(status);
 }
 
-#define NONE  "0000000000000000"
-#define INT   "0000000000000002"
-#define KILL  "0000000000000100"
-#define SEGV  "0000000000000400"
-#define TERM  "0000000000004000"
-#define CHLD  "0000000000010000"
-#define URG   "0000000000400000"
-#define USR1  "0000000000000200"
-#define ALRM  "0000000000002000"
+#define NONE "0000000000000000"
+#define INT  "0000000000000002"
+#define KILL "0000000000000100"
+#define SEGV "0000000000000400"
+#define TERM "0000000000004000"
+#define CHLD "0000000000010000"
+#define URG  "0000000000400000"
+#define USR1 "0000000000000200"
+#define ALRM "0000000000002000"
 
 static void only_ends_end_a_wait(void **state)
 {
@@ -253,12 +256,34 @@ static void old_setbacks_give_way(void **state)
 	static struct setbacks s;
 	setbacks_init(&s);
 	uint64_t now = NS_PER_SECOND;
-	setbacks_note(&s, now, 1, 0, 10, now);
-	for (uint64_t i = 0; i < SETBACKS_MOST; i++)
-		setbacks_note(&s, now, 100 + i, 0, 10, now);
+	for (uint64_t i = 0; i <= SETBACKS_EACH; i++)
+		setbacks_note(&s, now, 1, 100 * i, 10, now);
 	assert_int_equal(setbacks_deadline(&s, now, 1, 0, 10, now + 9), now + 9);
-	assert_int_equal(setbacks_deadline(&s, now, 100, 0, 10, now + 9), now);
+	assert_int_equal(setbacks_deadline(&s, now, 1, 100, 10, now + 9), now);
 	setbacks_finish(&s);
+}
+
+static void hundreds_of_files_are_kept_in_mind(void **state)
+{
+	static struct setbacks s;
+	setbacks_init(&s);
+	uint64_t now = NS_PER_SECOND;
+	for (uint32_t i = 0; i < SETBACKS_RINGS; i++)
+		setbacks_note(&s, now, inode_make(1, i), 0, 10, now);
+	for (uint32_t i = 0; i < SETBACKS_RINGS; i++)
+		assert_int_equal(
+			setbacks_deadline(&s, now, inode_make(1, i), 0, 10, now + 9),
+			now);
+	setbacks_finish(&s);
+}
+
+static void names_are_subjects_of_their_own(void **state)
+{
+	uint64_t a = setbacks_subject(1, "a");
+	assert_int_equal(setbacks_subject(1, "a"), a);
+	assert_int_not_equal(setbacks_subject(1, "b"), a);
+	assert_int_not_equal(setbacks_subject(2, "a"), a);
+	assert_true(a > inode_make(INODE_SLOT_MOST, INODE_NUMBER_MOST));
 }
 
 /* --- complaints --------------------------------------------------------------------- */
@@ -310,6 +335,8 @@ int main(void)
 		cmocka_unit_test(a_second_try_inherits_the_deadline),
 		cmocka_unit_test(the_earliest_deadline_counts),
 		cmocka_unit_test(old_setbacks_give_way),
+		cmocka_unit_test(hundreds_of_files_are_kept_in_mind),
+		cmocka_unit_test(names_are_subjects_of_their_own),
 		cmocka_unit_test(the_same_complaint_is_said_once_in_a_while),
 		cmocka_unit_test(many_subjects_do_not_overflow),
 	};

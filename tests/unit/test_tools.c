@@ -23,17 +23,16 @@
 
 static void errors_become_the_contracts_exit_codes(void **state)
 {
-	static const int pairs[][2] = { { 0, 0 }, { -EIO, 1 }, { -ENOSPC, 1 }, { -EINVAL, 2 },
-		{ -ENOENT, 3 }, { -EBADMSG, 4 }, { -EBUSY, 4 }, { -EKEYREJECTED, 5 },
-		{ -EOPNOTSUPP, 6 }, { -EEXIST, 7 }, { -ETIMEDOUT, 124 },
-		{ -ECANCELED, 130 } };
+	static const int pairs[][2] = {{0, 0}, {-EIO, 1}, {-ENOSPC, 1}, {-EINVAL, 2},
+		{-ENOENT, 3}, {-EBADMSG, 4}, {-EBUSY, 4}, {-EKEYREJECTED, 5},
+		{-EOPNOTSUPP, 6}, {-EEXIST, 7}, {-ETIMEDOUT, 124}, {-ECANCELED, 130}};
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		assert_int_equal(exit_code_of(pairs[i][0], 2), pairs[i][1]);
 }
 
 static void only_some_codes_are_soft(void **state)
 {
-	static const int soft[] = { 1, 4, 5, 124 }, hard[] = { 0, 2, 3, 6, 7, 130, 143 };
+	static const int soft[] = {1, 4, 5, 124}, hard[] = {0, 2, 3, 6, 7, 130, 143};
 	for (size_t i = 0; i < sizeof(soft) / sizeof(soft[0]); i++)
 		assert_true(exit_code_is_soft(soft[i]));
 	for (size_t i = 0; i < sizeof(hard) / sizeof(hard[0]); i++)
@@ -44,7 +43,7 @@ static void only_some_codes_are_soft(void **state)
 
 static int parse(struct options *o, unsigned command, struct error *e, int argc, ...)
 {
-	char *argv[16] = { (char *)"test" };
+	char *argv[16] = {(char *)"test"};
 	va_list ap;
 	va_start(ap, argc);
 	for (int i = 1; i <= argc; i++)
@@ -57,9 +56,9 @@ static int parse(struct options *o, unsigned command, struct error *e, int argc,
 static void options_and_arguments_may_mix(void **state)
 {
 	CLEANUP(options_finish) struct options o;
-	struct error e = { 0 };
-	assert_int_equal(parse(&o, COMMAND_COMMIT, &e, 9, "store/", "-k", "a", "--exclude=x",
-				 "dir", "--exclude", "y", "--level", "19"),
+	struct error e = {0};
+	assert_int_equal(parse(&o, COMMAND_COMMIT, &e, 9, "store/", "-k", "a",
+				 "--exclude=x", "dir", "--exclude", "y", "--level", "19"),
 		0);
 	assert_string_equal(o.key, "a");
 	assert_int_equal(o.level, 19);
@@ -73,8 +72,8 @@ static void options_and_arguments_may_mix(void **state)
 static void settings_are_options_too(void **state)
 {
 	CLEANUP(options_finish) struct options o;
-	assert_int_equal(parse(&o, COMMAND_MOUNT, NULL, 4, "--timeout", "2m", "--path-style",
-				 "m"),
+	assert_int_equal(
+		parse(&o, COMMAND_MOUNT, NULL, 4, "--timeout", "2m", "--path-style", "m"),
 		0);
 	assert_true(o.settings.timeout_ns == 120 * NS_PER_SECOND);
 	assert_true(o.settings.path_style);
@@ -92,11 +91,11 @@ static void a_double_dash_ends_the_options(void **state)
 	assert_false(o.json);
 }
 
-static void refuses(unsigned command, const char *word, int argc, const char *a,
-	const char *b)
+static void refuses(
+	unsigned command, const char *word, int argc, const char *a, const char *b)
 {
 	CLEANUP(options_finish) struct options o;
-	struct error e = { 0 };
+	struct error e = {0};
 	assert_int_equal(parse(&o, command, &e, argc, a, b), -EINVAL);
 	assert_non_null(strstr(e.text, word));
 }
@@ -105,7 +104,7 @@ static void wrong_options_are_named(void **state)
 {
 	refuses(COMMAND_LS, "'--nope'", 1, "--nope", NULL);
 	refuses(COMMAND_LS, "'-x'", 1, "-x", NULL);
-	refuses(COMMAND_LS, "'--force'", 1, "--force", NULL); /* commit's */
+	refuses(COMMAND_LS, "'--force'", 1, "--force", NULL);        /* commit's */
 	refuses(COMMAND_STATUS, "'--timeout'", 2, "--timeout", "1"); /* no store there */
 	refuses(COMMAND_LS, "'--key'", 1, "--key", NULL);
 	refuses(COMMAND_LS, "'-k'", 1, "-k", NULL);
@@ -170,7 +169,8 @@ static void a_mountpoint_resolves_but_for_its_last_name(void **state)
 	rmdir(directory);
 }
 
-/* --- words for people and machines --------------------------------------------------- */
+/* --- words for people and machines ---------------------------------------------------
+ */
 
 static void sizes_and_times_are_short(void **state)
 {
@@ -178,9 +178,9 @@ static void sizes_and_times_are_short(void **state)
 	static const struct {
 		uint64_t bytes;
 		const char *text;
-	} sizes[] = { { 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1.0 KiB" },
-		{ 10 * 1024, "10 KiB" }, { UINT64_C(118) << 20, "118 MiB" },
-		{ UINT64_MAX, "16 EiB" } };
+	} sizes[] = {{0, "0 B"}, {1023, "1023 B"}, {1024, "1.0 KiB"},
+		{10 * 1024, "10 KiB"}, {UINT64_C(118) << 20, "118 MiB"},
+		{UINT64_MAX, "16 EiB"}};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		human_bytes(sizes[i].bytes, text);
 		assert_string_equal(text, sizes[i].text);
@@ -214,18 +214,20 @@ static void output_lines_cannot_be_forged(void **state)
 	char path[] = "/tmp/larder-test-XXXXXX";
 	int fd = mkstemp(path);
 	close(fd);
-	const struct output_facts facts = { .hit = true, .key = "a\ncache-hit=x", .size = 7 };
+	const struct output_facts facts = {
+		.hit = true, .key = "a\ncache-hit=x", .size = 7};
 	assert_int_equal(output_append(path, &facts, NULL), 0);
-	assert_int_equal(output_append(path, &(struct output_facts){ 0 }, NULL), 0);
+	assert_int_equal(output_append(path, &(struct output_facts){0}, NULL), 0);
 	CLEANUP(cleanup_free) char *text = NULL;
 	size_t len;
 	assert_int_equal(read_small_file(path, 1000, &text, &len), 0);
-	assert_string_equal(text,
-		"cache-hit=true\ncache-matched-key=a?cache-hit=x\nsize=7\ncache-hit=false\n");
+	assert_string_equal(text, "cache-hit=true\ncache-matched-key=a?cache-hit=x\nsize="
+				  "7\ncache-hit=false\n");
 	unlink(path);
 }
 
-/* --- a ticker ------------------------------------------------------------------------ */
+/* --- a ticker ------------------------------------------------------------------------
+ */
 
 struct ticks {
 	pthread_mutex_t lock;
@@ -244,8 +246,8 @@ static void note_tick(void *arg)
 
 static void a_ticker_ticks_until_it_is_stopped(void **state)
 {
-	struct ticks t = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
-	struct ticker ticker = { 0 };
+	struct ticks t = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+	struct ticker ticker = {0};
 	ticker_stop(&ticker);
 	ticker_start(&ticker, 1, note_tick, &t);
 	pthread_mutex_lock(&t.lock);
@@ -261,7 +263,7 @@ static void a_ticker_ticks_until_it_is_stopped(void **state)
 
 static void a_ticker_that_waits_is_stopped_at_once(void **state)
 {
-	struct ticks t = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+	struct ticks t = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
 	struct ticker ticker;
 	ticker_start(&ticker, 3600 * NS_PER_SECOND, note_tick, &t);
 	ticker_stop(&ticker);

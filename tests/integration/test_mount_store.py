@@ -1,0 +1,160 @@
+"""A whole store as directories of keys, and what becomes of names that are none."""
+
+import errno
+import json
+import os
+import unittest
+
+from larder_testlib import fuse
+from larder_testlib.mount import Mount, MountError, larder
+from larder_testlib.origin import Origin, s3_error
+from larder_testlib.process import TempDir
+from larder_testlib.sigv4 import Credentials
+from larder_testlib.process import wait_until
+
+CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/key")
+BUCKET = "the-bucket"
+
+
+def status(mount):
+    return json.loads(os.getxattr(mount.path, "user.larder.status"))
+
+
+class MountedStore(unittest.TestCase):
+    def setUp(self):
+        self.home = self.enterContext(TempDir())
+        self.origin = self.enterContext(Origin([CREDENTIALS]))
+        self.env = self.origin.env(CREDENTIALS)
+        self.store = f"s3://{BUCKET}/prefix"
+        self.tree = self.home / "tree"
+        self.tree.mkdir()
+
+    def commit(self, key, **files):
+        for path in self.tree.iterdir():
+            path.unlink()
+        for name, content in files.items():
+            (self.tree / name).write_text(content)
+        larder("commit", "--key", key, "--force", self.store, self.tree, env=self.env)
+
+    def mount(self, *words, **more):
+        return self.enterContext(Mount(self.store, *words, env=self.env, **more))
+
+    def asked(self):
+        """What was asked of the store since the last time: methods and paths."""
+        with self.origin.lock:
+            asked = [(request.method, request.target) for request in self.origin.requests]
+        self.origin.forget()
+        return asked
+
+    def assert_errno(self, number, act, *words):
+        with self.assertRaises(OSError) as caught:
+            act(*words)
+        self.assertEqual(errno.errorcode[caught.exception.errno], errno.errorcode[number])
+
+    def test_keys_are_directories(self):
+        self.commit("plain", file="one")
+        self.commit("linux/x86/npm", file="two")
+        self.commit("linux/arm", file="three")
+        self.asked()
+        mount = self.mount()
+        self.assertEqual(self.asked(), [])  # mounting asks nothing
+        self.assertEqual(sorted(os.listdir(mount.path)), ["linux", "plain"])
+        self.assertEqual(len(self.asked()), 1)
+        for entry in os.scandir(mount.path):
+            self.assertTrue(entry.is_dir())
+            os.stat(entry.path)
+        self.assertEqual(self.asked(), [])  # listed names are known
+        self.assertEqual((mount.path / "plain/file").read_text(), "one")
+        self.assertEqual(len(self.asked()), 1)  # the archive is small: it came whole
+        self.assertEqual((mount.path / "linux/x86/npm/file").read_text(), "two")
+        self.assertEqual((mount.path / "linux/arm/file").read_text(), "three")
+        self.assertEqual(sorted(os.listdir(mount.path / "linux")), ["arm", "x86"])
+        self.assertEqual(status(mount)["store"], self.store)
+
+    def test_one_request_from_nothing_to_the_first_listing(self):
+        self.commit("k", a="1", b="2")
+        self.asked()
+        mount = self.mount(key="k")
+        self.assertEqual(sorted(os.listdir(mount.path)), ["a", "b"])
+        asked = self.asked()
+        self.assertEqual([method for method, _ in asked], ["GET"])
+
+    def test_misses(self):
+        self.commit("linux/npm", file="x")
+        mount = self.mount()
+        self.asked()
+        self.assert_errno(errno.ENOENT, os.stat, mount.path / "nothing")
+        self.assertEqual(len(self.asked()), 2)  # as a key, and as a directory of keys
+        for _ in range(20):
+            self.assert_errno(errno.ENOENT, os.stat, mount.path / "nothing")
+        self.assertEqual(self.asked(), [])  # remembered
+        self.assert_errno(errno.ENOENT, os.stat, mount.path / "linux/nothing")
+        self.assert_errno(errno.ENOENT, os.stat, mount.path / "linux/npm/nothing")
+        self.assert_errno(errno.ENAMETOOLONG, os.stat, mount.path / ("n" * 256))
+
+    def test_a_miss_is_remembered_for_seconds_only(self):
+        mount = self.mount()
+        self.assert_errno(errno.ENOENT, os.stat, mount.path / "later")
+        self.commit("later", file="x")
+        wait_until((mount.path / "later/file").exists, "the miss to be forgotten", 15)
+
+    def test_a_new_key_comes_into_the_listing(self):
+        self.commit("one", file="x")
+        mount = self.mount()
+        self.assertEqual(os.listdir(mount.path), ["one"])
+        self.commit("two", file="x")
+        wait_until(lambda: sorted(os.listdir(mount.path)) == ["one", "two"],
+                   "the listing to be renewed", 15)
+
+    def test_refused(self):
+        self.commit("k", file="x")
+        env = dict(self.env, AWS_SECRET_ACCESS_KEY="wrong")
+        with self.assertRaises(MountError) as caught:
+            self.enterContext(Mount(self.store, key="k", env=env))
+        self.assertIn("ended with 5", str(caught.exception))
+        with Mount(self.store, env=env) as mount:
+            self.assert_errno(errno.EACCES, os.listdir, mount.path)
+            self.assert_errno(errno.EACCES, os.stat, mount.path / "k")
+
+    def test_access_denied_is_a_miss(self):
+        mount = self.mount()
+        self.origin.fail_next(s3_error(403, "AccessDenied"), 100)
+        self.assert_errno(errno.ENOENT, os.stat, mount.path / "k")
+        self.assertIn("denies access to 'k'", mount.log())
+
+    def test_what_is_no_archive(self):
+        self.origin.put(BUCKET, "prefix/junk", os.urandom(5000))
+        self.origin.put(BUCKET, "prefix/empty", b"")
+        mount = self.mount()
+        for name in ("junk", "empty"):
+            self.assert_errno(errno.EIO, os.listdir, mount.path / name)
+            self.assertIn(f"'{name}'", mount.log())
+        with self.assertRaises(MountError) as caught:
+            self.enterContext(Mount(self.store, key="junk", env=self.env))
+        self.assertIn("ended with 4", str(caught.exception))
+
+    def test_many_keys(self):
+        for number in range(2500):
+            self.origin.put(BUCKET, f"prefix/key-{number:05}", b"x")
+        mount = self.mount()
+        self.asked()
+        names = sorted(os.listdir(mount.path))
+        self.assertEqual(names, [f"key-{number:05}" for number in range(2500)])
+        self.assertEqual(len(self.asked()), 3)  # pages of a thousand
+        for name in names:
+            os.stat(mount.path / name)
+        self.assertEqual(self.asked(), [])
+
+    def test_a_folder_is_a_store_too(self):
+        self.commit("k", file="x")
+        self.assertEqual(os.listdir(self.home / "tree"), ["file"])
+        data = self.origin.objects(BUCKET)["prefix/k"]
+        folder = self.home / "folder"
+        folder.mkdir()
+        (folder / "k").write_bytes(data)
+        mount = self.enterContext(Mount(folder))
+        self.assertEqual((mount.path / "k/file").read_text(), "x")
+
+
+if __name__ == "__main__":
+    fuse.main()

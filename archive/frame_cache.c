@@ -258,6 +258,12 @@ enum frame_presence frame_cache_presence(
 	return f->state == READY ? FRAME_READY : FRAME_LOADING;
 }
 
+void frame_cache_link(struct frame_cache *c, struct link_facts *ret)
+{
+	LOCK_SCOPE(&c->lock);
+	link_meter_estimate(&c->link, ret);
+}
+
 void frame_cache_stats(struct frame_cache *c, struct reader_stats *ret)
 {
 	LOCK_SCOPE(&c->lock);

@@ -40,6 +40,8 @@ int frame_cache_load_ahead(struct frame_cache *c, const struct call *call, uint3
 
 enum frame_presence frame_cache_presence(
 	struct frame_cache *c, uint32_t frame, bool *ret_touched);
+/* Round trip and rate of the range reads made so far. */
+void frame_cache_link(struct frame_cache *c, struct link_facts *ret);
 void frame_cache_stats(struct frame_cache *c, struct reader_stats *ret);
 
 #endif

@@ -45,6 +45,7 @@ struct frame_cache {
 	struct buffers spare;
 	size_t mapped; /* bytes of all buffers, spare ones included */
 	struct reader_stats stats;
+	struct link_meter link; /* of the reads made */
 };
 
 /* Where a frame's stored bytes begin in the object. */

@@ -20,24 +20,36 @@ static void conclude_run(struct frame_cache *c, struct frame *const *frames, siz
 	}
 }
 
+/* Reads [begin, begin + len) of the object, and how long that takes. */
+static int fetch_run(struct frame_cache *c, const struct call *call, struct run *run,
+	size_t len, struct error *e)
+{
+	int r = frame_cache_obtain(c, len, &run->stored);
+	if (r < 0)
+		return error_set(e, r, "no memory to read '%s'", c->name);
+	uint64_t start = clock_monotonic_ns();
+	r = range_source_read(c->source, call, run->begin, len, run->stored.data, e);
+	if (r < 0)
+		return r;
+	LOCK_SCOPE(&c->lock);
+	link_meter_add(&c->link, len, clock_monotonic_ns() - start);
+	return 0;
+}
+
 /* Reads the stored bytes of neighbouring frames that the caller claimed. */
 static int load_run(struct frame_cache *c, const struct call *call,
 	struct frame *const *frames, size_t count, bool ahead, struct error *e)
 {
 	uint64_t begin = frame_stored_begin(c, frames[0]->number);
-	size_t len =
-		(size_t)(frame_stored_begin(c, frames[count - 1]->number + 1) - begin);
+	uint64_t end = frame_stored_begin(c, frames[count - 1]->number + 1);
 	struct error why = {0};
 	struct run *run = calloc(1, sizeof(*run));
-	int r = run ? frame_cache_obtain(c, len, &run->stored) : -ENOMEM;
-	if (r < 0)
+	int r = -ENOMEM;
+	if (!run) {
 		error_set(&why, r, "no memory to read '%s'", c->name);
-	else
-		r = range_source_read(
-			c->source, call, begin, len, run->stored.data, &why);
-	if (run) {
-		run->begin = begin;
-		run->refs = (unsigned)count;
+	} else {
+		*run = (struct run){.refs = (unsigned)count, .begin = begin};
+		r = fetch_run(c, call, run, (size_t)(end - begin), &why);
 	}
 	conclude_run(c, frames, count, run, r, ahead, &why);
 	if (r == 0)

@@ -171,6 +171,11 @@ enum frame_presence reader_presence(struct reader *r, uint32_t frame, bool *ret_
 	return frame_cache_presence(r->frames, frame, ret_touched);
 }
 
+void reader_link(struct reader *r, struct link_facts *ret)
+{
+	frame_cache_link(r->frames, ret);
+}
+
 void reader_observe(struct reader *r, reader_observer_fn *fn, void *arg)
 {
 	r->observer = fn;

@@ -19,6 +19,7 @@
 #define LARDER_ARCHIVE_READER_H
 
 #include "archive/archive.h"
+#include "archive/link_meter.h"
 
 struct reader;
 struct frame;
@@ -62,6 +63,9 @@ enum frame_presence { FRAME_ABSENT, FRAME_LOADING, FRAME_READY };
 
 /* *ret_touched: a demand asked for it at some time. */
 enum frame_presence reader_presence(struct reader *r, uint32_t frame, bool *ret_touched);
+
+/* Round trip and rate of the range reads made so far; concurrency is left alone. */
+void reader_link(struct reader *r, struct link_facts *ret);
 
 /* fn is called after each demand that was met, on its thread and without any lock held:
  * frames [first, first + count) were read, and took waited_ns to come (0: were there).

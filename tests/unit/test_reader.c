@@ -598,6 +598,21 @@ static void an_observer_sees_each_demand(void **state)
 	assert_ptr_equal(reader_archive(f.reader), f.archive);
 }
 
+static void the_link_is_measured(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, BUDGET);
+	struct link_facts before = {0}, after = {0};
+	reader_link(f.reader, &before);
+	assert_int_equal(before.round_trip_ns, LINK_FACTS_UNKNOWN.round_trip_ns);
+	assert_int_equal(before.bytes_per_s, LINK_FACTS_UNKNOWN.bytes_per_s);
+	for (uint32_t i = 1; i < 9; i++)
+		expect_bytes(&f, frame_offset(&f, i), 10);
+	reader_link(f.reader, &after);
+	assert_int_not_equal(after.round_trip_ns, before.round_trip_ns);
+	assert_int_not_equal(after.bytes_per_s, before.bytes_per_s);
+}
+
 /* Readers, prefetches, failures and evictions all at once. */
 struct stress {
 	struct fixture *f;
@@ -681,6 +696,7 @@ int main(void)
 		cmocka_unit_test(a_prefetched_frame_is_not_read_twice),
 		cmocka_unit_test(a_demand_repeats_a_failed_prefetch),
 		cmocka_unit_test(an_observer_sees_each_demand),
+		cmocka_unit_test(the_link_is_measured),
 		cmocka_unit_test(everything_at_once_gives_right_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,272 @@
+#include "archive/prefetcher.h"
+
+#include <signal.h>
+
+#include "fetch/base/lock.h"
+
+#define THREADS_MAX 64
+
+/* A thread of the pool. */
+struct worker {
+	struct prefetcher *pool; /* borrowed */
+	struct prefetching *at;  /* whose wish it reads; NULL: none; under lock */
+	struct cancel cancel;    /* of that wish; made anew, under lock, for each */
+	pthread_t thread;
+};
+
+struct prefetching {
+	struct prefetcher *pool; /* borrowed, like reader */
+	struct reader *reader;
+	struct prefetch_options options;
+	struct readahead *policy;        /* owned; under lock */
+	struct prefetching *next, *prev; /* in the pool's ring; under lock */
+	unsigned at_work;                /* workers; under lock */
+	bool ended;                      /* no more wishes; under lock */
+};
+
+struct prefetcher {
+	pthread_mutex_t lock;     /* guards the rest; before cancel.lock */
+	pthread_cond_t wished;    /* there may be a wish, or it is over */
+	pthread_cond_t rested;    /* a worker has put down its wish */
+	struct prefetching *turn; /* whose turn it is in the ring; NULL: it is empty */
+	bool stop;
+	unsigned threads;
+	struct worker workers[THREADS_MAX];
+};
+
+static struct link_facts link_of(const struct prefetching *f)
+{
+	struct link_facts link;
+	reader_link(f->reader, &link);
+	link.concurrency = f->pool->threads;
+	return link;
+}
+
+/* Under lock: the next one that wishes for something, beginning with whose turn it is. */
+static struct prefetching *find_wish(struct prefetcher *p, struct readahead_wish *ret)
+{
+	struct prefetching *f = p->turn;
+	if (!f)
+		return NULL;
+	do {
+		struct link_facts link = link_of(f);
+		if (!f->ended && readahead_next(f->policy, &link, ret)) {
+			p->turn = f->next;
+			return f;
+		}
+		f = f->next;
+	} while (f != p->turn);
+	return NULL;
+}
+
+/* Waits for a wish and takes it up. NULL: the pool ends. */
+static struct prefetching *take_wish(struct worker *w, struct readahead_wish *ret)
+{
+	struct prefetcher *p = w->pool;
+	LOCK_SCOPE(&p->lock);
+	struct prefetching *f;
+	while (!p->stop && !(f = find_wish(p, ret)))
+		pthread_cond_wait(&p->wished, &p->lock);
+	if (p->stop)
+		return NULL;
+	cancel_init(&w->cancel);
+	w->at = f;
+	f->at_work++;
+	/* There may be more, for the next thread. */
+	pthread_cond_signal(&p->wished);
+	return f;
+}
+
+static void put_down(struct worker *w, struct prefetching *f,
+	const struct readahead_wish *wish, int code)
+{
+	struct prefetcher *p = w->pool;
+	LOCK_SCOPE(&p->lock);
+	if (code < 0)
+		readahead_failed(f->policy, wish);
+	f->at_work--;
+	w->at = NULL;
+	cancel_finish(&w->cancel);
+	pthread_cond_broadcast(&p->rested);
+}
+
+/* The next frames of [*at, end) that are not on disk. False: none. */
+static bool next_missing(
+	const struct prefetching *f, uint32_t *at, uint32_t end, uint32_t *ret_count)
+{
+	bool (*on_disk)(void *, uint32_t) = f->options.on_disk;
+	while (on_disk && *at < end && on_disk(f->options.arg, *at))
+		++*at;
+	uint32_t stop = *at;
+	while (stop < end && !(on_disk && on_disk(f->options.arg, stop)))
+		stop++;
+	*ret_count = stop - *at;
+	return stop > *at;
+}
+
+static int read_wish(
+	struct prefetching *f, struct cancel *cancel, const struct readahead_wish *wish)
+{
+	uint64_t now = clock_monotonic_ns(), patience = f->options.patience_ns;
+	struct call call = {
+		.deadline_ns =
+			patience < DEADLINE_NONE - now ? now + patience : DEADLINE_NONE,
+		.cancel = cancel,
+		.priority = PRIORITY_PREFETCH,
+	};
+	if (wish->decode)
+		return reader_prefetch(
+			f->reader, &call, wish->first, wish->count, true, NULL);
+	uint32_t at = wish->first, end = wish->first + wish->count, count;
+	int r = 0;
+	while (r == 0 && next_missing(f, &at, end, &count)) {
+		r = reader_prefetch(f->reader, &call, at, count, false, NULL);
+		at += count;
+	}
+	return r;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct readahead_wish wish;
+	struct prefetching *f;
+	while ((f = take_wish(w, &wish)))
+		put_down(w, f, &wish, read_wish(f, &w->cancel, &wish));
+	return NULL;
+}
+
+static int start_threads(struct prefetcher *p, unsigned threads)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (p->threads < threads) {
+		struct worker *w = &p->workers[p->threads];
+		w->pool = p;
+		if (pthread_create(&w->thread, NULL, work, w) != 0)
+			break;
+		p->threads++;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return p->threads ? 0 : -EAGAIN;
+}
+
+int prefetcher_new(unsigned threads, struct prefetcher **ret, struct error *e)
+{
+	struct prefetcher *p = calloc(1, sizeof(*p));
+	if (!p)
+		return error_set(e, -ENOMEM, "no memory for prefetching");
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->wished, NULL);
+	pthread_cond_init(&p->rested, NULL);
+	int r = start_threads(p, threads < THREADS_MAX ? threads : THREADS_MAX);
+	if (r < 0) {
+		prefetcher_free(p);
+		return error_set(e, r, "no thread to be had for prefetching");
+	}
+	*ret = p;
+	return 0;
+}
+
+void prefetcher_free(struct prefetcher *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_broadcast(&p->wished);
+	pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < p->threads; i++)
+		pthread_join(p->workers[i].thread, NULL);
+	pthread_cond_destroy(&p->wished);
+	pthread_cond_destroy(&p->rested);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+/* The reader's observer. */
+static void see_demand(void *arg, uint32_t first, uint32_t count, uint64_t waited_ns)
+{
+	struct prefetching *f = arg;
+	uint64_t now = clock_monotonic_ns();
+	struct link_facts link = link_of(f);
+	LOCK_SCOPE(&f->pool->lock);
+	if (readahead_touch(f->policy, &link, now, first, count, waited_ns))
+		pthread_cond_signal(&f->pool->wished);
+}
+
+/* Under lock. */
+static void join_ring(struct prefetcher *p, struct prefetching *f)
+{
+	if (!p->turn) {
+		p->turn = f->next = f->prev = f;
+		return;
+	}
+	f->next = p->turn;
+	f->prev = p->turn->prev;
+	f->prev->next = f->next->prev = f;
+}
+
+static void leave_ring(struct prefetcher *p, struct prefetching *f)
+{
+	f->prev->next = f->next;
+	f->next->prev = f->prev;
+	if (p->turn == f)
+		p->turn = f->next != f ? f->next : NULL;
+}
+
+int prefetching_begin(struct prefetcher *p, struct reader *r,
+	const struct prefetch_options *options, struct prefetching **ret)
+{
+	const struct index *ix = archive_index(reader_archive(r));
+	const struct readahead_shape shape = {
+		.frames = index_frame_count(ix),
+		.offsets = index_frame_offsets(ix),
+		.tar_size = index_tar_size(ix),
+		.memory = options->memory,
+		.source_keeps = options->source_keeps,
+	};
+	struct prefetching *f = calloc(1, sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	*f = (struct prefetching){.pool = p, .reader = r, .options = *options};
+	f->policy = readahead_new(&shape);
+	if (!f->policy) {
+		free(f);
+		return -ENOMEM;
+	}
+	if (options->all)
+		readahead_want_all(f->policy);
+	reader_observe(r, see_demand, f);
+	LOCK_SCOPE(&p->lock);
+	join_ring(p, f);
+	pthread_cond_signal(&p->wished);
+	*ret = f;
+	return 0;
+}
+
+void prefetching_end(struct prefetching *f)
+{
+	if (!f)
+		return;
+	struct prefetcher *p = f->pool;
+	reader_observe(f->reader, NULL, NULL);
+	pthread_mutex_lock(&p->lock);
+	f->ended = true;
+	for (unsigned i = 0; i < p->threads; i++)
+		if (p->workers[i].at == f)
+			cancel_fire(&p->workers[i].cancel);
+	while (f->at_work)
+		pthread_cond_wait(&p->rested, &p->lock);
+	leave_ring(p, f);
+	pthread_mutex_unlock(&p->lock);
+	readahead_free(f->policy);
+	free(f);
+}
+
+void prefetching_stats(struct prefetching *f, struct readahead_stats *ret)
+{
+	LOCK_SCOPE(&f->pool->lock);
+	readahead_stats(f->policy, ret);
+}

@@ -1,0 +1,316 @@
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "archive/prefetcher.h"
+#include "tests/unit/archive_builder.h"
+#include "tests/unit/scripted_source.h"
+
+#define MIB    ((size_t)1 << 20)
+#define CUT    (64u << 10) /* bytes of tar in a frame */
+#define LENGTH (8 * MIB)   /* of the file: 129 frames */
+
+/* An archive of one file that does not compress, with its reader. */
+struct fixture {
+	struct archive_builder *builder;
+	struct buf object;
+	struct scripted_source source;
+	struct archive *archive;
+	struct reader *reader;
+	unsigned char *content;
+	uint32_t file, frames;
+	uint64_t place;
+};
+
+static void fixture_init(struct fixture *f)
+{
+	*f = (struct fixture){.builder = builder_new(), .object = BUF_INIT(64 << 20)};
+	f->content = malloc(LENGTH);
+	assert_non_null(f->content);
+	uint32_t x = 1;
+	for (size_t i = 0; i < LENGTH; i++) {
+		x = x * 1664525 + 1013904223;
+		f->content[i] = (unsigned char)(x >> 24);
+	}
+	f->builder->cut = CUT;
+	builder_file(f->builder, "file", f->content, LENGTH);
+	builder_lay(f->builder);
+	builder_object(f->builder, &f->object);
+	scripted_init(&f->source, f->object.data, f->object.len);
+	assert_int_equal(archive_load(&f->source.base, CALL_PATIENT, f->object.data,
+				 f->object.len, "key", &f->archive, NULL, NULL),
+		0);
+	assert_int_equal(
+		reader_new(f->archive, &f->source.base, 64 * MIB, &f->reader), 0);
+	f->file = builder_number(f->builder, "file");
+	f->place = index_place(archive_index(f->archive), f->file);
+	f->frames = index_frame_count(archive_index(f->archive));
+}
+
+static void fixture_finish(struct fixture *f)
+{
+	reader_free(f->reader);
+	archive_free(f->archive);
+	scripted_finish(&f->source);
+	buf_finish(&f->object);
+	builder_free(f->builder);
+	free(f->content);
+}
+
+static const struct prefetch_options decoding = {
+	.memory = 32 * MIB, .patience_ns = DEADLINE_NONE};
+static const struct prefetch_options passing = {
+	.memory = MIB, .source_keeps = true, .all = true, .patience_ns = DEADLINE_NONE};
+
+static struct prefetcher *pool_of(unsigned threads)
+{
+	struct prefetcher *p = NULL;
+	assert_int_equal(prefetcher_new(threads, &p, NULL), 0);
+	return p;
+}
+
+static struct prefetching *begin(
+	struct fixture *f, struct prefetcher *p, const struct prefetch_options *options)
+{
+	struct prefetching *q = NULL;
+	assert_int_equal(prefetching_begin(p, f->reader, options, &q), 0);
+	return q;
+}
+
+static int read_frame(struct fixture *f, uint32_t frame)
+{
+	unsigned char buf[100];
+	size_t got = 0;
+	uint64_t offset = (uint64_t)frame * CUT - f->place;
+	int r = reader_read(
+		f->reader, CALL_PATIENT, f->file, offset, sizeof(buf), buf, &got, NULL);
+	if (r == 0)
+		assert_memory_equal(buf, f->content + offset, sizeof(buf));
+	return r;
+}
+
+static void wait_ready(struct fixture *f, uint32_t frame)
+{
+	bool touched;
+	while (reader_presence(f->reader, frame, &touched) != FRAME_READY)
+		sched_yield();
+}
+
+static void what_comes_next_is_there_before_it_is_asked_for(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(2);
+	CLEANUP(cleanup_prefetching) struct prefetching *q = begin(&f, p, &decoding);
+	for (uint32_t i = 1; i < 40; i++) {
+		assert_int_equal(read_frame(&f, i), 0);
+		if (i > 2)
+			wait_ready(&f, i + 1);
+	}
+	struct readahead_stats s;
+	prefetching_stats(q, &s);
+	assert_true(s.right > 30);
+	assert_in_range(scripted_reads(&f.source), 2, 30);
+}
+
+static void ranges_are_read_in_parallel(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	scripted_hold(&f.source);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(4);
+	struct prefetching *q = begin(&f, p, &passing);
+	scripted_wait_held(&f.source, 4);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(f.source.log[i].priority, PRIORITY_PREFETCH);
+	scripted_release(&f.source);
+	prefetching_end(q);
+}
+
+/* Returns once all that is wished for has been read. */
+static void wait_all_read(struct fixture *f, struct prefetcher *p)
+{
+	bool touched;
+	for (uint32_t i = 0; i < f->frames; i++)
+		while (reader_presence(f->reader, i, &touched) == FRAME_LOADING)
+			sched_yield();
+}
+
+static uint64_t bytes_read(struct fixture *f)
+{
+	uint64_t sum = 0;
+	unsigned n = scripted_reads(&f->source);
+	for (unsigned i = 0; i < n; i++)
+		sum += f->source.log[i].len;
+	return sum;
+}
+
+static void bulk_reads_everything_once(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(3);
+	struct prefetching *q = begin(&f, p, &passing);
+	uint64_t total = index_frame_offsets(archive_index(f.archive))[f.frames];
+	while (bytes_read(&f) < total)
+		sched_yield();
+	wait_all_read(&f, p);
+	assert_int_equal(bytes_read(&f), total);
+	struct reader_stats s;
+	reader_stats(f.reader, &s);
+	assert_int_equal(s.decoded_frames, 0);
+	prefetching_end(q);
+}
+
+static bool every_other(void *arg, uint32_t frame)
+{
+	return frame % 2;
+}
+
+static void what_is_on_disk_is_left_out(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(2);
+	struct prefetch_options options = passing;
+	options.on_disk = every_other;
+	struct prefetching *q = begin(&f, p, &options);
+	const uint64_t *offsets = index_frame_offsets(archive_index(f.archive));
+	uint64_t want = 0;
+	for (uint32_t i = 0; i < f.frames; i += 2)
+		want += offsets[i + 1] - offsets[i];
+	while (bytes_read(&f) < want)
+		sched_yield();
+	wait_all_read(&f, p);
+	assert_int_equal(bytes_read(&f), want);
+	prefetching_end(q);
+}
+
+static void it_ends_at_once(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	scripted_hold(&f.source);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(4);
+	struct prefetching *q = begin(&f, p, &passing);
+	scripted_wait_held(&f.source, 4);
+	prefetching_end(q);
+	assert_int_equal(f.source.held, 0);
+	scripted_release(&f.source);
+	assert_int_equal(read_frame(&f, 3), 0);
+	assert_int_equal(
+		f.source.log[scripted_reads(&f.source) - 1].priority, PRIORITY_DEMAND);
+}
+
+static void readers_share_the_pool(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture one;
+	CLEANUP(fixture_finish) struct fixture two;
+	fixture_init(&one);
+	fixture_init(&two);
+	scripted_hold(&one.source);
+	scripted_hold(&two.source);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(4);
+	struct prefetching *first = begin(&one, p, &passing);
+	scripted_wait_held(&one.source, 4);
+	struct prefetching *second = begin(&two, p, &passing);
+	prefetching_end(first);
+	scripted_wait_held(&two.source, 4);
+	scripted_release(&two.source);
+	prefetching_end(second);
+}
+
+static void a_pool_may_be_idle(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(4);
+	prefetching_end(begin(&f, p, &decoding));
+	prefetching_end(NULL);
+	assert_int_equal(scripted_reads(&f.source), 0);
+	assert_int_equal(read_frame(&f, 3), 0);
+}
+
+static void a_failure_is_not_repeated_before_a_demand_succeeds(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	scripted_fail(&f.source, -EIO, 1);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(1);
+	struct prefetching *q = begin(&f, p, &passing);
+	while (scripted_reads(&f.source) < 1)
+		sched_yield();
+	wait_all_read(&f, p);
+	assert_int_equal(scripted_reads(&f.source), 1);
+	assert_int_equal(read_frame(&f, 100), 0);
+	uint64_t total = index_frame_offsets(archive_index(f.archive))[f.frames];
+	while (bytes_read(&f) < total)
+		sched_yield();
+	prefetching_end(q);
+}
+
+/* Readers, a pool and failures at once. */
+struct stress {
+	struct fixture *f;
+	uint32_t from;
+	bool right;
+};
+
+static void *stress_run(void *arg)
+{
+	struct stress *s = arg;
+	s->right = true;
+	for (uint32_t i = 0; i < 60; i++) {
+		unsigned char buf[1000];
+		size_t got = 0;
+		uint64_t offset = (uint64_t)(s->from + i) * CUT;
+		if (i % 20 == 7)
+			scripted_fail(&s->f->source, -EIO, 1);
+		int r = reader_read(s->f->reader, CALL_PATIENT, s->f->file, offset,
+			sizeof(buf), buf, &got, NULL);
+		s->right &= r == -EIO ||
+			    (r == 0 && memcmp(buf, s->f->content + offset, got) == 0);
+	}
+	return NULL;
+}
+
+static void readers_and_prefetching_agree(void **state)
+{
+	for (int keeps = 0; keeps < 2; keeps++) {
+		CLEANUP(fixture_finish) struct fixture f;
+		fixture_init(&f);
+		CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(3);
+		struct prefetching *q = begin(&f, p, keeps ? &passing : &decoding);
+		struct stress s[4];
+		pthread_t threads[4];
+		for (uint32_t i = 0; i < 4; i++) {
+			s[i] = (struct stress){.f = &f, .from = i * 15};
+			assert_int_equal(
+				pthread_create(&threads[i], NULL, stress_run, &s[i]), 0);
+		}
+		for (size_t i = 0; i < 4; i++) {
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+			assert_true(s[i].right);
+		}
+		prefetching_end(q);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_comes_next_is_there_before_it_is_asked_for),
+		cmocka_unit_test(ranges_are_read_in_parallel),
+		cmocka_unit_test(bulk_reads_everything_once),
+		cmocka_unit_test(what_is_on_disk_is_left_out),
+		cmocka_unit_test(it_ends_at_once),
+		cmocka_unit_test(readers_share_the_pool),
+		cmocka_unit_test(a_pool_may_be_idle),
+		cmocka_unit_test(a_failure_is_not_repeated_before_a_demand_succeeds),
+		cmocka_unit_test(readers_and_prefetching_agree),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

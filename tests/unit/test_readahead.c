@@ -1,0 +1,414 @@
+#include "tests/unit/test.h"
+
+#include <string.h>
+
+#include "archive/readahead.h"
+#include "fetch/base/call.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+
+static const struct link_facts cloud = {20 * NS_PER_MS, 90000000, 7};
+static const struct link_facts lan = {1 * NS_PER_MS, 1000000000, 4};
+
+/* A policy over frames of one size, with what has been wished for. */
+struct fixture {
+	struct readahead *ra;
+	uint64_t *offsets;
+	uint8_t *wished; /* times */
+	uint32_t frames;
+	uint64_t now;
+	struct link_facts link;
+};
+
+static void fixture_init(
+	struct fixture *f, uint32_t frames, uint64_t frame_size, bool source_keeps)
+{
+	*f = (struct fixture){.frames = frames, .link = cloud};
+	f->offsets = calloc(frames + 1, sizeof(*f->offsets));
+	f->wished = calloc(frames + 1, 1);
+	for (uint32_t i = 0; i < frames; i++)
+		f->offsets[i + 1] = f->offsets[i] + frame_size;
+	struct readahead_shape shape = {
+		.frames = frames,
+		.offsets = f->offsets,
+		.tar_size = f->offsets[frames] * 3,
+		.memory = 64 * MIB,
+		.source_keeps = source_keeps,
+	};
+	f->ra = readahead_new(&shape);
+	assert_non_null(f->ra);
+}
+
+static void fixture_finish(struct fixture *f)
+{
+	readahead_free(f->ra);
+	free(f->offsets);
+	free(f->wished);
+}
+
+/* Takes all wishes there are. Returns how many frames. */
+static uint32_t grant(struct fixture *f)
+{
+	struct readahead_wish w;
+	uint32_t total = 0;
+	while (readahead_next(f->ra, &f->link, &w)) {
+		assert_true(w.count > 0);
+		assert_in_range(w.first + w.count, 1, f->frames);
+		for (uint32_t i = w.first; i < w.first + w.count; i++)
+			f->wished[i]++;
+		total += w.count;
+	}
+	return total;
+}
+
+static bool touch(struct fixture *f, uint32_t frame)
+{
+	uint64_t waited = f->wished[frame] ? 0 : 23 * NS_PER_MS;
+	f->now += waited + NS_PER_MS;
+	return readahead_touch(f->ra, &f->link, f->now, frame, 1, waited);
+}
+
+static struct readahead_stats stats_of(const struct fixture *f)
+{
+	struct readahead_stats s;
+	readahead_stats(f->ra, &s);
+	return s;
+}
+
+static void nothing_is_wished_before_a_touch(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 100, 100 * KIB, true);
+	assert_int_equal(grant(&f), 0);
+}
+
+static void a_window_grows_along_a_stream(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 4000, 100 * KIB, false);
+	uint32_t ahead = 0, most = 0, misses = 0;
+	for (uint32_t i = 0; i < 1000; i++) {
+		misses += !f.wished[i];
+		touch(&f, i);
+		grant(&f);
+		ahead = 0;
+		while (i + 1 + ahead < f.frames && f.wished[i + 1 + ahead])
+			ahead++;
+		most = ahead > most ? ahead : most;
+	}
+	assert_in_range(misses, 1, 3);
+	/* A quarter of the memory, as it expands threefold: 5.3 MiB stored. */
+	assert_in_range(most, 40, 54);
+	assert_in_range(stats_of(&f).confidence, 250, 256);
+	assert_int_equal(stats_of(&f).right, 1000 - misses);
+}
+
+static void no_frame_is_wished_twice(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 500, 100 * KIB, true);
+	for (uint32_t i = 0; i < 500; i++) {
+		touch(&f, i);
+		grant(&f);
+	}
+	for (uint32_t i = 0; i < 500; i++)
+		assert_in_range(f.wished[i], 0, 1);
+}
+
+static void the_window_is_as_long_as_the_link_is(void **state)
+{
+	uint32_t most[2];
+	for (int k = 0; k < 2; k++) {
+		CLEANUP(fixture_finish) struct fixture f;
+		fixture_init(&f, 3000, 20 * KIB, false);
+		f.link = k ? (struct link_facts){NS_PER_MS, 100000000, 2} : cloud;
+		most[k] = 0;
+		for (uint32_t i = 0; i < 1000; i++) {
+			touch(&f, i);
+			uint32_t n = grant(&f);
+			most[k] = n > most[k] ? n : most[k];
+		}
+	}
+	assert_in_range(most[1], 1, 60);
+	assert_in_range(most[0], 2 * most[1], 1000);
+}
+
+static void wishes_are_worth_a_request(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 2000, 50 * KIB, false);
+	uint32_t wishes = 0, frames = 0;
+	for (uint32_t i = 0; i < 1000; i++) {
+		touch(&f, i);
+		struct readahead_wish w;
+		while (readahead_next(f.ra, &f.link, &w)) {
+			for (uint32_t k = w.first; k < w.first + w.count; k++)
+				f.wished[k] = 1;
+			wishes++;
+			frames += w.count;
+		}
+	}
+	/* One range of this link holds 1.8 MB, 35 frames. */
+	assert_in_range(frames / wishes, 15, 35);
+}
+
+static uint32_t scattered(uint32_t i, uint32_t frames)
+{
+	return (uint32_t)((uint64_t)i * 2654435761u % frames);
+}
+
+static void wrong_guesses_end_the_guessing(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 100000, 100 * KIB, false);
+	uint32_t early = 0, late = 0;
+	for (uint32_t i = 0; i < 400; i++) {
+		touch(&f, scattered(i, f.frames));
+		uint32_t n = grant(&f);
+		if (i < 100)
+			early += n;
+		if (i >= 300)
+			late += n;
+	}
+	assert_in_range(early, 1, 200);
+	assert_in_range(late, 0, 2);
+	assert_in_range(stats_of(&f).confidence, 0, 63);
+	/* A stream is still recognised, by its second touch. */
+	touch(&f, 50);
+	assert_int_equal(grant(&f), 0);
+	touch(&f, 51);
+	assert_true(grant(&f) > 0);
+}
+
+static void skipping_halves_the_window(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 4000, 100 * KIB, false);
+	uint32_t at = 0;
+	for (; at < 200; at++) {
+		touch(&f, at);
+		grant(&f);
+	}
+	uint32_t wished = 0;
+	for (int i = 0; i < 6; i++) {
+		at += 5;
+		touch(&f, at);
+		wished = grant(&f);
+	}
+	assert_in_range(wished, 0, 6);
+}
+
+static void several_streams_run_side_by_side(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 8000, 50 * KIB, false);
+	uint32_t misses = 0;
+	for (uint32_t i = 0; i < 200; i++)
+		for (uint32_t s = 0; s < 6; s++) {
+			uint32_t frame = s * 1000 + i;
+			misses += !f.wished[frame];
+			touch(&f, frame);
+			grant(&f);
+		}
+	assert_in_range(misses, 6, 18);
+}
+
+static void two_readers_of_one_stream_are_one_stream(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 2000, 50 * KIB, false);
+	uint32_t misses = 0;
+	for (uint32_t i = 0; i < 500; i += 2) {
+		misses += !f.wished[i] + !f.wished[i + 1];
+		touch(&f, i + 1);
+		touch(&f, i);
+		grant(&f);
+	}
+	assert_in_range(misses, 1, 8);
+}
+
+static void the_same_frame_again_changes_nothing(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 1000, MIB, false);
+	touch(&f, 10);
+	grant(&f);
+	assert_false(touch(&f, 10));
+	assert_int_equal(grant(&f), 0);
+	assert_int_equal(stats_of(&f).touched, MIB);
+}
+
+static void the_end_is_the_end(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 20, 100 * KIB, false);
+	for (uint32_t i = 0; i < 20; i++) {
+		touch(&f, i);
+		grant(&f);
+	}
+	touch(&f, 19);
+	assert_int_equal(grant(&f), 0);
+}
+
+/* Frames that a reader of random places waits for until bulk begins; frames when never.
+ */
+static uint32_t touches_until_bulk(struct fixture *f)
+{
+	for (uint32_t i = 0; i < f->frames; i++) {
+		uint32_t frame = scattered(i, f->frames);
+		f->now += 25 * NS_PER_MS;
+		readahead_touch(f->ra, &f->link, f->now, frame, 1, 23 * NS_PER_MS);
+		if (stats_of(f).bulk)
+			return i + 1;
+	}
+	return f->frames;
+}
+
+static void waiting_for_long_leads_to_bulk(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 800, 256 * KIB, true);
+	/* 200 MiB at 630 MB/s: 0.35 s, that is 15 waits, and a good part of the object.
+	 */
+	assert_in_range(touches_until_bulk(&f), 20, 80);
+	uint32_t wished = grant(&f);
+	assert_in_range(wished, 700, 800);
+	assert_int_equal(grant(&f), 0);
+	uint64_t touched = stats_of(&f).touched / (256 * KIB);
+	assert_int_equal(touched + wished, 800);
+}
+
+static void a_small_object_is_taken_sooner(void **state)
+{
+	uint32_t n[3];
+	static const uint32_t frames[3] = {40, 800, 200000};
+	for (size_t i = 0; i < 3; i++) {
+		CLEANUP(fixture_finish) struct fixture f;
+		fixture_init(&f, frames[i], 256 * KIB, true);
+		n[i] = touches_until_bulk(&f);
+	}
+	assert_in_range(n[0], 2, 8);
+	assert_true(n[1] > n[0]);
+	assert_true(n[2] > 20 * n[1]);
+}
+
+static void who_does_not_wait_needs_no_bulk(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 800, 256 * KIB, true);
+	for (uint32_t i = 0; i < 400; i++)
+		readahead_touch(
+			f.ra, &f.link, f.now += NS_PER_MS, scattered(i, 800), 1, 0);
+	assert_false(stats_of(&f).bulk);
+}
+
+static void a_trickle_is_no_reason_for_bulk(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 800, 256 * KIB, true);
+	for (uint32_t i = 0; i < 400; i++)
+		readahead_touch(f.ra, &f.link, f.now += 60 * NS_PER_SECOND,
+			scattered(i, 800), 1, 23 * NS_PER_MS);
+	assert_false(stats_of(&f).bulk);
+}
+
+static void a_faster_link_waits_less_and_pays_less(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 800, 256 * KIB, true);
+	f.link = lan;
+	uint32_t i = 0;
+	for (; i < 800 && !stats_of(&f).bulk; i++)
+		readahead_touch(f.ra, &f.link, f.now += 2 * NS_PER_MS, scattered(i, 800),
+			1, 3 * NS_PER_MS / 2);
+	assert_in_range(i, 10, 100);
+}
+
+static void bulk_needs_a_place_to_keep_it(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 800, 256 * KIB, false);
+	assert_int_equal(touches_until_bulk(&f), 800);
+	readahead_want_all(f.ra);
+	assert_false(stats_of(&f).bulk);
+
+	CLEANUP(fixture_finish) struct fixture small;
+	fixture_init(&small, 80, 256 * KIB, false);
+	readahead_want_all(small.ra);
+	struct readahead_wish w;
+	assert_true(readahead_next(small.ra, &cloud, &w));
+	assert_true(w.decode);
+}
+
+static void all_is_wished_from_the_start_when_told(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 333, 256 * KIB, true);
+	readahead_want_all(f.ra);
+	struct readahead_wish w;
+	assert_true(readahead_next(f.ra, &cloud, &w));
+	assert_false(w.decode);
+	/* Four round trips' worth, and a part of the whole for each connection. */
+	assert_in_range(w.count, 20, 24);
+	assert_int_equal(w.count + grant(&f), 333);
+}
+
+static void a_stream_comes_before_bulk(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 2000, 100 * KIB, true);
+	readahead_want_all(f.ra);
+	struct readahead_wish w;
+	assert_true(readahead_next(f.ra, &cloud, &w));
+	touch(&f, 1000);
+	touch(&f, 1001);
+	assert_true(readahead_next(f.ra, &cloud, &w));
+	assert_int_equal(w.first, 1002);
+	assert_true(w.decode);
+}
+
+static void a_failure_pauses_until_a_demand_succeeds(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 400, 256 * KIB, true);
+	readahead_want_all(f.ra);
+	struct readahead_wish first, w;
+	assert_true(readahead_next(f.ra, &cloud, &first));
+	assert_true(readahead_next(f.ra, &cloud, &w));
+	readahead_failed(f.ra, &first);
+	assert_false(readahead_next(f.ra, &cloud, &w));
+	assert_true(touch(&f, 399));
+	memset(f.wished, 0, f.frames);
+	grant(&f);
+	/* What failed is wished for again. */
+	assert_int_equal(f.wished[first.first], 1);
+	assert_int_equal(f.wished[first.first + first.count - 1], 1);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_is_wished_before_a_touch),
+		cmocka_unit_test(a_window_grows_along_a_stream),
+		cmocka_unit_test(no_frame_is_wished_twice),
+		cmocka_unit_test(the_window_is_as_long_as_the_link_is),
+		cmocka_unit_test(wishes_are_worth_a_request),
+		cmocka_unit_test(wrong_guesses_end_the_guessing),
+		cmocka_unit_test(skipping_halves_the_window),
+		cmocka_unit_test(several_streams_run_side_by_side),
+		cmocka_unit_test(two_readers_of_one_stream_are_one_stream),
+		cmocka_unit_test(the_same_frame_again_changes_nothing),
+		cmocka_unit_test(the_end_is_the_end),
+		cmocka_unit_test(waiting_for_long_leads_to_bulk),
+		cmocka_unit_test(a_small_object_is_taken_sooner),
+		cmocka_unit_test(who_does_not_wait_needs_no_bulk),
+		cmocka_unit_test(a_trickle_is_no_reason_for_bulk),
+		cmocka_unit_test(a_faster_link_waits_less_and_pays_less),
+		cmocka_unit_test(bulk_needs_a_place_to_keep_it),
+		cmocka_unit_test(all_is_wished_from_the_start_when_told),
+		cmocka_unit_test(a_stream_comes_before_bulk),
+		cmocka_unit_test(a_failure_pauses_until_a_demand_succeeds),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -4,6 +4,7 @@ LARDER_BUILD names the build directory; meson's tests set it. Without it the pro
 are looked for in PATH, as for an installed Larder.
 """
 
+import json
 import os
 import shutil
 
@@ -22,3 +23,14 @@ def program(name):
     if path is None or not os.access(path, os.X_OK):
         raise FileNotFoundError(f"no program '{name}' in " + (build or "PATH"))
     return path
+
+
+def sanitizers():
+    """What meson's b_sanitize is for the build, "" when it is none."""
+    build = os.environ.get("LARDER_BUILD")
+    if not build:
+        return ""
+    with open(os.path.join(build, "meson-info", "intro-buildoptions.json"),
+              encoding="utf-8") as file:
+        value, = [o["value"] for o in json.load(file) if o["name"] == "b_sanitize"]
+    return "" if value == "none" else value

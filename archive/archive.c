@@ -60,8 +60,8 @@ static uint64_t most_raw(size_t len, uint32_t frames)
 	return most < INDEX_RAW_LIMIT ? most : INDEX_RAW_LIMIT;
 }
 
-static int load_index(const void *stored, size_t len, uint32_t frames, struct index **ret,
-	struct error *e)
+static int load_index(const void *stored, size_t len, uint32_t frames, bool local,
+	struct index **ret, struct error *e)
 {
 	uint64_t raw_len = 0;
 	int r = frame_raw_size(stored, len, &raw_len, "the index", e);
@@ -73,7 +73,10 @@ static int load_index(const void *stored, size_t len, uint32_t frames, struct in
 			raw_len);
 	void *raw = NULL;
 	r = inflate(stored, len, (size_t)raw_len, &raw, "the index", e);
-	return r < 0 ? r : index_parse(raw, (size_t)raw_len, ret, e);
+	if (r < 0)
+		return r;
+	return local ? index_parse_local(raw, (size_t)raw_len, ret, e)
+		     : index_parse(raw, (size_t)raw_len, ret, e);
 }
 
 /* The identity covers section 13 and not the seek table, so the two must agree. */
@@ -114,7 +117,8 @@ static int check_outer(const struct index *ix, const struct seek_table *table,
 	return 0;
 }
 
-static int load_tail(struct archive_tail *t, struct archive *a, struct error *e)
+static int load_tail(
+	struct archive_tail *t, bool local, struct archive *a, struct error *e)
 {
 	const void *stored = NULL;
 	size_t len = 0;
@@ -127,7 +131,7 @@ static int load_tail(struct archive_tail *t, struct archive *a, struct error *e)
 	r = digest_of(stored, len, &a->identity);
 	if (r < 0)
 		return error_set(e, r, "no memory for the index");
-	r = load_index(stored, len, table.frames, &a->ix, e);
+	r = load_index(stored, len, table.frames, local, &a->ix, e);
 	if (r < 0)
 		return r;
 	r = archive_tail_seek_table(t, &table, e);
@@ -152,22 +156,65 @@ static int explain(int code, const char *name, struct error *e)
 	return -EBADMSG;
 }
 
-int archive_load(struct range_source *source, const struct call *call, const void *tail,
-	size_t tail_len, const char *name, struct archive **ret, bool *ret_foreign,
-	struct error *e)
+static int load(struct range_source *source, const struct call *call, const void *tail,
+	size_t tail_len, bool local, const char *name, struct archive **ret,
+	bool *ret_foreign, struct error *e)
 {
 	CLEANUP(cleanup_archive) struct archive *a = calloc(1, sizeof(*a));
 	if (!a || !(a->name = strdup(name)))
 		return error_set(e, -ENOMEM, "no memory for the archive '%s'", name);
 	CLEANUP(archive_tail_finish) struct archive_tail t;
 	archive_tail_init(&t, source, call, tail, tail_len);
-	int r = load_tail(&t, a, e);
+	int r = load_tail(&t, local, a, e);
 	if (ret_foreign)
 		*ret_foreign = r == -ENOMSG;
 	if (r < 0)
 		return explain(r, name, e);
 	*ret = steal_pointer(a);
 	return 0;
+}
+
+int archive_load(struct range_source *source, const struct call *call, const void *tail,
+	size_t tail_len, const char *name, struct archive **ret, bool *ret_foreign,
+	struct error *e)
+{
+	return load(source, call, tail, tail_len, false, name, ret, ret_foreign, e);
+}
+
+int archive_load_local(struct range_source *source, const struct call *call,
+	const char *name, struct archive **ret, struct error *e)
+{
+	return load(source, call, NULL, 0, true, name, ret, NULL, e);
+}
+
+static int plain_identity(const void *stored, size_t len, const struct digest *origin,
+	struct digest *ret)
+{
+	struct hasher *h = hasher_new();
+	int r = h ? hasher_update(h, stored, len) : -ENOMEM;
+	if (r == 0)
+		r = hasher_update(h, origin, sizeof(*origin));
+	if (r == 0)
+		r = hasher_finish(h, ret);
+	hasher_free(h);
+	return r;
+}
+
+int archive_load_plain(const void *stored, size_t len, uint64_t size,
+	const struct digest *origin, const char *name, struct archive **ret,
+	struct error *e)
+{
+	CLEANUP(cleanup_archive) struct archive *a = calloc(1, sizeof(*a));
+	if (!a || !(a->name = strdup(name)))
+		return error_set(e, -ENOMEM, "no memory for the archive '%s'", name);
+	int r = plain_identity(stored, len, origin, &a->identity);
+	if (r == 0)
+		r = load_index(stored, len, FRAME_COUNT_LIMIT, true, &a->ix, e);
+	if (r == 0 && (!index_is_plain(a->ix) || index_tar_size(a->ix) != size))
+		r = error_set(e, -EBADMSG, "the index of '%s' is another's", name);
+	if (r == 0)
+		*ret = steal_pointer(a);
+	return r;
 }
 
 const char *archive_name(const struct archive *a)
@@ -195,13 +242,16 @@ void archive_chunks(const struct archive *a, struct chunk_table *ret)
 }
 
 int archive_identify(struct range_source *source, const struct call *call,
-	const void *tail, size_t tail_len, struct digest *ret, struct error *e)
+	const void *tail, size_t tail_len, struct digest *ret, bool *ret_foreign,
+	struct error *e)
 {
 	CLEANUP(archive_tail_finish) struct archive_tail t;
 	archive_tail_init(&t, source, call, tail, tail_len);
 	const void *stored = NULL;
 	size_t len = 0;
 	int r = archive_tail_index(&t, &stored, &len, e);
+	if (ret_foreign)
+		*ret_foreign = r == -ENOMSG;
 	if (r == -ENOMSG)
 		return error_set(e, -EBADMSG, "the object is no archive of Larder's");
 	return r < 0 ? r : digest_of(stored, len, ret);

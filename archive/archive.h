@@ -23,6 +23,20 @@ struct archive;
 int archive_load(struct range_source *source, const struct call *call, const void *tail,
 	size_t tail_len, const char *name, struct archive **ret, bool *ret_foreign,
 	struct error *e);
+
+/* The same of a converted archive on this machine's disk (archive/foreign.h), whose index
+ * may be loose. */
+int archive_load_local(struct range_source *source, const struct call *call,
+	const char *name, struct archive **ret, struct error *e);
+
+/* An archive of which only the index lies apart: `stored` is what pack_plain_index() made
+ * for an object of `size` bytes (both borrowed during the call). The identity is that of
+ * the index and of origin, which says which version of which object it is: there are no
+ * digests. 0; -EBADMSG: the index is damaged or of another object; -ENOMEM. */
+int archive_load_plain(const void *stored, size_t len, uint64_t size,
+	const struct digest *origin, const char *name, struct archive **ret,
+	struct error *e);
+
 void archive_free(struct archive *a);
 DEFINE_CLEANUP(cleanup_archive, struct archive, archive_free);
 
@@ -30,13 +44,15 @@ const char *archive_name(const struct archive *a);          /* borrowed */
 const struct index *archive_index(const struct archive *a); /* borrowed */
 const struct digest *archive_identity(const struct archive *a);
 
-/* Stored frames as chunks; borrowed, as long as the archive. */
+/* Stored frames as chunks; borrowed, as long as the archive. A plain one's have no
+ * digests. */
 void archive_chunks(const struct archive *a, struct chunk_table *ret);
 
 /* The identity alone, from a tail, without parsing the index: for telling whether a
  * reopened object is the same. Same errors and extra read as archive_load(). */
 int archive_identify(struct range_source *source, const struct call *call,
-	const void *tail, size_t tail_len, struct digest *ret, struct error *e);
+	const void *tail, size_t tail_len, struct digest *ret, bool *ret_foreign,
+	struct error *e);
 
 /* Loads outer section 1: 16 bytes for each entry, malloc()ed for the caller. 0, -ENOENT
  * when the archive has none, -EBADMSG, and range_source_read()'s errors. */

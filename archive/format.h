@@ -50,6 +50,10 @@ static inline uint64_t frame_stored_limit(uint32_t raw)
 #define INDEX_HEADER_SIZE 48
 #define SECTION_ENTRY_SIZE 32
 
+/* Flags of an index that never leaves the machine (docs/foreign.md); an object's has none. */
+#define INDEX_FLAG_LOOSE UINT64_C(1) /* contents in any order, no tar around them */
+#define INDEX_FLAG_PLAIN UINT64_C(2) /* frames are raw, and have no digests */
+
 enum section_id {
 	SECTION_MODES = 1,             /* u16 x entries: st_mode */
 	SECTION_PARENTS = 2,           /* u32 x entries */

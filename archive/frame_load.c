@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <string.h>
 
 #include "archive/frame_cache_private.h"
 
@@ -105,7 +106,11 @@ static void decode(struct frame_cache *c, struct frame *f)
 	if (r == 0) {
 		uint64_t offset = frame_stored_begin(c, f->number) - f->run->begin;
 		const char *from = f->run->stored.data;
-		r = decoders_decode(&c->decoders, from + offset, stored, b.data, raw);
+		if (index_is_plain(c->ix))
+			memcpy(b.data, from + offset, raw);
+		else
+			r = decoders_decode(
+				&c->decoders, from + offset, stored, b.data, raw);
 	}
 	if (r < 0)
 		error_set(&why, r,

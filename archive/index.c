@@ -296,6 +296,16 @@ const struct digest *index_frame_digests(const struct index *ix)
 	return (const struct digest *)ix->columns[SECTION_FRAME_DIGESTS].data;
 }
 
+bool index_in_tar_order(const struct index *ix)
+{
+	return !(ix->flags & INDEX_FLAG_LOOSE);
+}
+
+bool index_is_plain(const struct index *ix)
+{
+	return ix->flags & INDEX_FLAG_PLAIN;
+}
+
 void index_frame_sizes(
 	const struct index *ix, uint32_t frame, uint32_t *ret_stored, uint32_t *ret_raw)
 {

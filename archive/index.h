@@ -44,6 +44,10 @@ struct outer_section {
 /* Takes over raw (malloc()ed, also on failure). 0; -EBADMSG with what is wrong; -ENOMEM.
  */
 int index_parse(void *raw, size_t len, struct index **ret, struct error *e);
+
+/* The same for an index that this machine made of a foreign archive: contents may lie in
+ * any order, and frames be plain bytes (docs/foreign.md). */
+int index_parse_local(void *raw, size_t len, struct index **ret, struct error *e);
 void index_free(struct index *ix);
 DEFINE_CLEANUP(cleanup_index, struct index, index_free);
 
@@ -82,6 +86,12 @@ void index_link(
 
 /* Where a regular file's content begins in the tar. */
 uint64_t index_place(const struct index *ix, uint32_t entry);
+
+/* False: contents may lie in another order than the entries do. */
+bool index_in_tar_order(const struct index *ix);
+
+/* True: frames are stored as they are, and index_frame_digests() is NULL. */
+bool index_is_plain(const struct index *ix);
 
 /* The path from the root, without a leading slash, into ret (size bytes, NUL-terminated;
  * cut from the left when it does not fit): for messages. */

@@ -307,6 +307,31 @@ static int check_tar(const struct index *ix, struct error *e)
 	return r;
 }
 
+/* Of a foreign archive: contents lie anywhere, and take together no more than there is, so
+ * that a million names cannot stand for one large content. Sums cannot overflow: what
+ * there is, is below 2^50. */
+static int check_loose(const struct index *ix, struct error *e)
+{
+	uint64_t left = ix->tar_size;
+	for (uint32_t i = 0; i < ix->count; i++) {
+		if (!is_type(ix, i, S_IFREG) || index_primary(ix, i) != i)
+			continue;
+		uint64_t size = index_u64(ix, SECTION_SIZES, i);
+		if (!range_within(
+			    index_u64(ix, SECTION_PLACES, i), size, ix->tar_size))
+			return refuse(e, i, "has content outside the archive");
+		if (size > left)
+			return refuse(e, i, "shares content with another file");
+		left -= size;
+	}
+	return 0;
+}
+
+static int check_contents(const struct index *ix, struct error *e)
+{
+	return index_in_tar_order(ix) ? check_tar(ix, e) : check_loose(ix, e);
+}
+
 static int check_outer(const struct index *ix, struct error *e)
 {
 	const struct column *c = &ix->columns[SECTION_OUTER];
@@ -339,7 +364,7 @@ int index_check(const struct index *ix, struct error *e)
 		check_targets,
 		check_links,
 		check_xattrs,
-		check_tar,
+		check_contents,
 		check_outer,
 	};
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {

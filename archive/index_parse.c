@@ -26,7 +26,8 @@ static const struct section_shape {
 	[SECTION_OUTER] = {"outer sections", 0, .optional = true},
 };
 
-static int parse_header(struct index *ix, uint32_t *ret_sections, struct error *e)
+static int parse_header(struct index *ix, uint64_t allowed_flags, uint32_t *ret_sections,
+	struct error *e)
 {
 	if (ix->raw_len < INDEX_HEADER_SIZE || memcmp(ix->raw, INDEX_MAGIC, 8) != 0)
 		return error_set(e, -EBADMSG, "the index does not begin with its magic");
@@ -45,7 +46,8 @@ static int parse_header(struct index *ix, uint32_t *ret_sections, struct error *
 	if (frames > FRAME_COUNT_LIMIT)
 		return error_set(e, -EBADMSG,
 			"the index has an impossible number of frames: %" PRIu64, frames);
-	if (load_le64(ix->raw + 40) != 0)
+	ix->flags = load_le64(ix->raw + 40);
+	if (ix->flags & ~allowed_flags)
 		return error_set(e, -EBADMSG, "the index has flags nobody knows");
 	if (sections > (ix->raw_len - INDEX_HEADER_SIZE) / SECTION_ENTRY_SIZE)
 		return error_set(e, -EBADMSG,
@@ -137,10 +139,14 @@ static int check_shape(const struct index *ix, uint32_t id, struct error *e)
 {
 	const struct section_shape *shape = &shapes[id];
 	const struct column *c = &ix->columns[id];
+	bool plain = ix->flags & INDEX_FLAG_PLAIN && id == SECTION_FRAME_DIGESTS;
+	if (plain && c->data)
+		return error_set(e, -EBADMSG, "the index has digests of plain bytes");
 	if (!c->data)
-		return shape->optional ? 0
-				       : error_set(e, -EBADMSG, "the index has no %s",
-						 shape->word);
+		return shape->optional || plain
+			       ? 0
+			       : error_set(e, -EBADMSG, "the index has no %s",
+					 shape->word);
 	uint64_t rows = shape->per_frame ? ix->frames : ix->count;
 	uint64_t want = shape->element * rows;
 	if (!shape->element)
@@ -166,13 +172,15 @@ static int check_shapes(const struct index *ix, struct error *e)
 	return 0;
 }
 
-static int check_frame(uint32_t frame, uint32_t stored, uint32_t raw, struct error *e)
+static int check_frame(const struct index *ix, uint32_t frame, uint32_t stored,
+	uint32_t raw, struct error *e)
 {
 	if (!raw || raw > FRAME_SIZE_LIMIT)
 		return error_set(e, -EBADMSG,
 			"frame %" PRIu32 " would decompress to %" PRIu32 " bytes", frame,
 			raw);
-	if (!stored || stored > frame_stored_limit(raw))
+	bool plain = ix->flags & INDEX_FLAG_PLAIN;
+	if (!stored || stored > frame_stored_limit(raw) || (plain && stored != raw))
 		return error_set(e, -EBADMSG,
 			"frame %" PRIu32 " has an impossible size of %" PRIu32 " bytes",
 			frame, stored);
@@ -189,7 +197,7 @@ static int sum_frames(struct index *ix, struct error *e)
 	for (uint32_t i = 0; i < ix->frames; i++) {
 		uint32_t stored, raw;
 		index_frame_sizes(ix, i, &stored, &raw);
-		int r = check_frame(i, stored, raw, e);
+		int r = check_frame(ix, i, stored, raw, e);
 		if (r < 0)
 			return r;
 		ix->stored_offsets[i + 1] = ix->stored_offsets[i] + stored;
@@ -287,10 +295,10 @@ static mode_t mode_mask(const struct index *ix)
 	return ix->columns[SECTION_OWNERS].data ? 07777 : 01777;
 }
 
-static int parse(struct index *ix, struct error *e)
+static int parse(struct index *ix, uint64_t allowed_flags, struct error *e)
 {
 	uint32_t sections = 0;
-	int r = parse_header(ix, &sections, e);
+	int r = parse_header(ix, allowed_flags, &sections, e);
 	if (r == 0)
 		r = parse_sections(ix, sections, e);
 	if (r == 0)
@@ -309,7 +317,8 @@ static int parse(struct index *ix, struct error *e)
 	return r;
 }
 
-int index_parse(void *raw, size_t len, struct index **ret, struct error *e)
+static int parse_new(void *raw, size_t len, uint64_t allowed_flags, struct index **ret,
+	struct error *e)
 {
 	CLEANUP(cleanup_index) struct index *ix = calloc(1, sizeof(*ix));
 	if (!ix) {
@@ -318,11 +327,21 @@ int index_parse(void *raw, size_t len, struct index **ret, struct error *e)
 	}
 	ix->raw = raw;
 	ix->raw_len = len;
-	int r = parse(ix, e);
+	int r = parse(ix, allowed_flags, e);
 	if (r == -ENOMEM)
 		return error_set(e, r, "no memory for the index");
 	if (r < 0)
 		return r;
 	*ret = steal_pointer(ix);
 	return 0;
+}
+
+int index_parse(void *raw, size_t len, struct index **ret, struct error *e)
+{
+	return parse_new(raw, len, 0, ret, e);
+}
+
+int index_parse_local(void *raw, size_t len, struct index **ret, struct error *e)
+{
+	return parse_new(raw, len, INDEX_FLAG_LOOSE | INDEX_FLAG_PLAIN, ret, e);
 }

@@ -26,6 +26,7 @@ struct index {
 	size_t raw_len;     /* bytes */
 	uint32_t count;     /* entries */
 	uint32_t frames;
+	uint64_t flags;                           /* INDEX_FLAG_... */
 	uint64_t tar_size;                        /* bytes */
 	struct column columns[SECTION_OUTER + 1]; /* by enum section_id */
 	uint32_t *name_offsets;   /* owned; count + 1: into SECTION_NAMES */

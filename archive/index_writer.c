@@ -24,6 +24,7 @@ struct index_writer {
 /* One index being laid out. */
 struct layout {
 	const struct index_writer *w;
+	uint64_t flags; /* INDEX_FLAG_... */
 	const struct index_frame *frames;
 	size_t frame_count;
 	const struct index_outer *outer;
@@ -149,7 +150,8 @@ static void measure(struct layout *l, bool owners)
 	l->length[SECTION_PLACES] = 8 * n;
 	l->length[SECTION_OWNERS] = owners ? 8 * n : 0;
 	l->length[SECTION_FRAME_SIZES] = 8 * l->frame_count;
-	l->length[SECTION_FRAME_DIGESTS] = DIGEST_SIZE * l->frame_count;
+	if (!(l->flags & INDEX_FLAG_PLAIN))
+		l->length[SECTION_FRAME_DIGESTS] = DIGEST_SIZE * l->frame_count;
 	l->length[SECTION_OUTER] = OUTER_SIZE * l->outer_count;
 	for (uint32_t i = 0; i < l->w->count; i++)
 		measure_entry(l, tree_entry(l->w->tree, i));
@@ -195,6 +197,7 @@ static void put_header(const struct layout *l, uint8_t *raw)
 	store_le64(raw + 16, l->w->count);
 	store_le64(raw + 24, l->frame_count);
 	store_le64(raw + 32, sum_tar(l));
+	store_le64(raw + 40, l->flags);
 }
 
 /* Every section that this version knows must be understood. */
@@ -331,8 +334,9 @@ static void put_frames(const struct layout *l)
 		const struct index_frame *f = &l->frames[i];
 		store_le32(l->at[SECTION_FRAME_SIZES] + 8 * i, f->stored);
 		store_le32(l->at[SECTION_FRAME_SIZES] + 8 * i + 4, f->raw);
-		memcpy(l->at[SECTION_FRAME_DIGESTS] + DIGEST_SIZE * i, f->digest.bytes,
-			DIGEST_SIZE);
+		if (l->present[SECTION_FRAME_DIGESTS])
+			memcpy(l->at[SECTION_FRAME_DIGESTS] + DIGEST_SIZE * i,
+				f->digest.bytes, DIGEST_SIZE);
 	}
 }
 
@@ -349,13 +353,14 @@ static void put_outer(const struct layout *l)
 	}
 }
 
-int index_writer_index(const struct index_writer *w, bool owners,
+int index_writer_index(const struct index_writer *w, bool owners, uint64_t flags,
 	const struct index_frame *frames, size_t frame_count,
 	const struct index_outer *outer, size_t outer_count, uint8_t **ret,
 	size_t *ret_len)
 {
 	struct layout l = {
 		.w = w,
+		.flags = flags,
 		.frames = frames,
 		.frame_count = frame_count,
 		.outer = outer,

@@ -41,9 +41,9 @@ DEFINE_CLEANUP(cleanup_index_writer, struct index_writer, index_writer_free);
 /* The content digests' section, raw: malloc()ed for the caller. 0 or -ENOMEM. */
 int index_writer_digests(const struct index_writer *w, uint8_t **ret, size_t *ret_len);
 
-/* The index, raw: malloc()ed for the caller. 0; -ENOMEM; -EFBIG when names or targets
+/* The index, raw; flags: INDEX_FLAG_..., 0 in what goes into an object. malloc()ed for the caller. 0; -ENOMEM; -EFBIG when names or targets
  * need more than 4 GiB. */
-int index_writer_index(const struct index_writer *w, bool owners,
+int index_writer_index(const struct index_writer *w, bool owners, uint64_t flags,
 	const struct index_frame *frames, size_t frame_count,
 	const struct index_outer *outer, size_t outer_count, uint8_t **ret,
 	size_t *ret_len);

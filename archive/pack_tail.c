@@ -10,6 +10,7 @@
 /* zstd: docs/format.md, "Same input, same bytes". */
 #define SECTION_LEVEL     9
 #define SECTION_MIN_MATCH 4
+#define LOCAL_LEVEL       1
 
 /* The sum of all three, each below 4 GiB. */
 #define TAIL_LIMIT (UINT64_C(3) << 32)
@@ -24,13 +25,17 @@ void pack_tail_finish(struct pack_tail *t)
 	buf_finish(&t->bytes);
 }
 
-static size_t compress(void *out, size_t size, const uint8_t *raw, size_t len)
+/* What stays on this machine (flags) is made fast, with a checksum. 0: no memory. */
+static size_t compress(
+	uint64_t flags, void *out, size_t size, const uint8_t *raw, size_t len)
 {
 	ZSTD_CCtx *zstd = ZSTD_createCCtx();
 	if (!zstd)
 		return 0;
-	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, SECTION_LEVEL);
+	ZSTD_CCtx_setParameter(
+		zstd, ZSTD_c_compressionLevel, flags ? LOCAL_LEVEL : SECTION_LEVEL);
 	ZSTD_CCtx_setParameter(zstd, ZSTD_c_minMatch, SECTION_MIN_MATCH);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, flags != 0);
 	size_t stored = ZSTD_compress2(zstd, out, size, raw, len);
 	ZSTD_freeCCtx(zstd);
 	return ZSTD_isError(stored) ? 0 : stored;
@@ -46,7 +51,8 @@ static int put_section(struct pack_tail *t, uint32_t magic, const uint8_t *raw,
 	if (r < 0)
 		return r == -EMSGSIZE ? -EFBIG : r;
 	uint8_t *header = (uint8_t *)t->bytes.data + t->bytes.len;
-	size_t stored = compress(header + SKIPPABLE_HEADER_SIZE, bound, raw, len);
+	size_t stored =
+		compress(t->flags, header + SKIPPABLE_HEADER_SIZE, bound, raw, len);
 	if (!stored)
 		return -ENOMEM;
 	if (stored > UINT32_MAX - SKIPPABLE_HEADER_SIZE)
@@ -85,7 +91,7 @@ static int put_index(struct pack_tail *t, const struct index_writer *w, bool own
 	CLEANUP(cleanup_free) uint8_t *raw = NULL;
 	size_t raw_len = 0, at = 0;
 	int r = index_writer_index(
-		w, owners, frames, frame_count, outer, 1, &raw, &raw_len);
+		w, owners, t->flags, frames, frame_count, outer, 1, &raw, &raw_len);
 	if (r == 0)
 		r = put_section(t, SKIPPABLE_MAGIC_INDEX, raw, raw_len, &at, ret_len);
 	return r < 0 ? r : digest_of(t->bytes.data + at, *ret_len, &t->identity);
@@ -122,4 +128,32 @@ int pack_tail_make(struct pack_tail *t, const struct tree *tree, bool owners,
 	if (r == 0)
 		r = put_seek_table(t, frames, frame_count, digests.stored_len, index_len);
 	return r;
+}
+
+int pack_tail_make_local(struct pack_tail *t, const struct tree *tree,
+	const struct index_frame *frames, size_t frame_count, uint64_t offset)
+{
+	t->flags = INDEX_FLAG_LOOSE;
+	return pack_tail_make(t, tree, false, frames, frame_count, offset);
+}
+
+int pack_plain_index(const struct tree *tree, const struct index_frame *frames,
+	size_t frame_count, struct buf *out)
+{
+	CLEANUP(cleanup_index_writer) struct index_writer *w = NULL;
+	CLEANUP(cleanup_free) uint8_t *raw = NULL;
+	const uint64_t flags = INDEX_FLAG_LOOSE | INDEX_FLAG_PLAIN;
+	size_t raw_len;
+	int r = index_writer_new(tree, &w);
+	if (r == 0)
+		r = index_writer_index(w, false, flags, frames, frame_count, NULL, 0,
+			&raw, &raw_len);
+	if (r == 0)
+		r = buf_reserve(out, ZSTD_compressBound(raw_len));
+	if (r < 0)
+		return r == -EMSGSIZE ? -EFBIG : r;
+	size_t stored = compress(flags, out->data + out->len,
+		ZSTD_compressBound(raw_len), raw, raw_len);
+	out->len += stored;
+	return stored ? 0 : -ENOMEM;
 }

@@ -181,10 +181,12 @@ static int decode_frame(
 	index_frame_sizes(w->u->ix, frame, &stored, &raw);
 	const uint64_t *offsets = index_frame_offsets(w->u->ix);
 	int r = grow(&w->raw, &w->raw_size, raw);
-	if (r == 0)
-		r = decoders_decode(&w->u->decoders,
-			w->stored + (offsets[frame] - offsets[w->run->first_frame]),
-			stored, w->raw, raw);
+	const unsigned char *from =
+		w->stored + (offsets[frame] - offsets[w->run->first_frame]);
+	if (r == 0 && index_is_plain(w->u->ix))
+		memcpy(w->raw, from, raw);
+	else if (r == 0)
+		r = decoders_decode(&w->u->decoders, from, stored, w->raw, raw);
 	if (r == -ENOMEM)
 		return error_set(e, r, "no memory to decode frame %" PRIu32, frame);
 	if (r < 0)

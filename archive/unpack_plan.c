@@ -137,10 +137,29 @@ static int collect_files(struct planner *p)
 	return 0;
 }
 
+static int compare_places(const void *a, const void *b, void *ix)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	uint64_t at_x = index_place(ix, x), at_y = index_place(ix, y);
+	if (at_x != at_y)
+		return at_x < at_y ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+/* Entries of a foreign archive come in another order than their contents. */
+static void sort_files(struct planner *p)
+{
+	if (!index_in_tar_order(p->ix) && p->files.len)
+		qsort_r(p->files.data, p->files.len, sizeof(p->files.data[0]),
+			compare_places, (void *)p->ix);
+}
+
 int unpack_plan_make(const struct index *ix, struct unpack_plan *ret)
 {
 	CLEANUP(planner_finish) struct planner p = {.ix = ix};
 	int r = collect_files(&p);
+	if (r == 0)
+		sort_files(&p);
 	for (size_t i = 0; r == 0 && i < p.files.len; i++) {
 		struct entry_info info;
 		index_info(ix, p.files.data[i], &info);

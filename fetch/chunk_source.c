@@ -186,11 +186,20 @@ static bool find_boundary(const struct chunk_table *t, uint64_t offset, size_t *
 	return t->offsets[low] == offset;
 }
 
+static int pass_on(struct chunk_source *s, const struct call *call, uint64_t offset,
+	size_t len, void *buf, struct error *e)
+{
+	count(s, FETCHED_BYTES, len);
+	return range_source_read(s->inner, call, offset, len, buf, e);
+}
+
 static int chunk_read(struct range_source *base, const struct call *call, uint64_t offset,
 	size_t len, void *buf, struct error *e)
 {
 	struct chunk_source *s = (struct chunk_source *)base;
 	struct chunk_read r = {.s = s, .call = call, .buf = buf, .e = e};
+	if (!s->table.digests)
+		return pass_on(s, call, offset, len, buf, e);
 	if (!find_boundary(&s->table, offset, &r.first) ||
 		!find_boundary(&s->table, offset + len, &r.end))
 		return error_set(e, -EINVAL,
@@ -272,5 +281,6 @@ void chunk_source_stats(struct range_source *base, struct chunk_stats *ret)
 bool chunk_source_cached(struct range_source *base, size_t i)
 {
 	struct chunk_source *s = (struct chunk_source *)base;
-	return s->cache && chunk_cache_has(s->cache, &s->table.digests[i]);
+	return s->cache && s->table.digests &&
+	       chunk_cache_has(s->cache, &s->table.digests[i]);
 }

@@ -28,7 +28,8 @@ struct chunk_cache;
 struct chunk_table {
 	size_t count;
 	const uint64_t *offsets;      /* count + 1, ascending, from 0 */
-	const struct digest *digests; /* count */
+	const struct digest *digests; /* count; NULL: nothing is known, so nothing is proved or
+	                                 kept, and reads may begin and end anywhere */
 };
 
 /* Counters since the source was made; read with chunk_source_stats(). */

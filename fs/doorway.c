@@ -205,10 +205,12 @@ static int on_judge(void *arg, struct generation *g, const struct call *call,
 	size_t len;
 	const void *tail = object_tail(*fresh, &len);
 	struct digest identity;
-	int r = archive_identify(object_source(*fresh), call, tail, len, &identity, e);
-	if (r < 0)
+	bool foreign = false;
+	int r = archive_identify(
+		object_source(*fresh), call, tail, len, &identity, &foreign, e);
+	if (r < 0 && !foreign)
 		return not_stale(r);
-	if (digest_equal(&identity, generation_identity(g)))
+	if (!foreign && digest_equal(&identity, generation_identity(g)))
 		return 0;
 	r = succeed(d, call, fresh, e);
 	if (r < 0)

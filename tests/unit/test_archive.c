@@ -99,7 +99,7 @@ static void a_short_tail_costs_one_more_read(void **state)
 		struct digest d;
 		assert_int_equal(
 			archive_identify(&o.source.base, CALL_PATIENT,
-				o.bytes.data + o.bytes.len - tail, tail, &d, NULL),
+				o.bytes.data + o.bytes.len - tail, tail, &d, NULL, NULL),
 			0);
 		assert_true(digest_equal(&d, archive_identity(o.archive)));
 		scripted_finish(&o.source);
@@ -162,7 +162,7 @@ static void other_things_are_foreign(void **state)
 	expect_foreign(&o);
 	struct digest d;
 	assert_int_equal(archive_identify(&o.source.base, CALL_PATIENT, o.bytes.data,
-				 o.bytes.len, &d, &o.e),
+				 o.bytes.len, &d, NULL, &o.e),
 		-EBADMSG);
 }
 

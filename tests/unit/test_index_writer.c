@@ -68,7 +68,7 @@ static struct index *parsed(const struct tree *t, bool owners)
 	struct error e = {0};
 	assert_int_equal(index_writer_new(t, &w), 0);
 	assert_int_equal(
-		index_writer_index(w, owners, frames, 2, &outer, 1, &raw, &len), 0);
+		index_writer_index(w, owners, 0, frames, 2, &outer, 1, &raw, &len), 0);
 	if (index_parse(raw, len, &ix, &e) < 0)
 		fail_msg("%s", e.text);
 	return ix;
@@ -196,7 +196,7 @@ static void the_layout_is_that_of_the_page(void **state)
 	size_t len;
 	assert_int_equal(index_writer_new(t, &w), 0);
 	assert_int_equal(
-		index_writer_index(w, false, frames, 2, &outer, 1, &raw, &len), 0);
+		index_writer_index(w, false, 0, frames, 2, &outer, 1, &raw, &len), 0);
 	assert_memory_equal(raw, "LARDERIX\1\0\0\0", 12);
 	uint32_t sections = load_le32(raw + 12);
 	static const uint32_t ids[] = {1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15};

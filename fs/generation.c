@@ -6,8 +6,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "archive/archive_open.h"
 #include "archive/format.h"
 #include "fetch/base/lock.h"
+#include "fetch/base/log.h"
+#include "fetch/fingerprint.h"
 #include "fetch/tail_source.h"
 
 /* Content digests are fetched when this many times their size was fetched anyway. */
@@ -23,6 +26,7 @@ struct generation {
 	struct archive *archive;       /* owned */
 	const struct index *index;     /* the archive's */
 	struct range_source *pinned;   /* owned */
+	struct range_source *local;    /* owned; a converted archive's; NULL: it is none */
 	struct range_source *tail;     /* owned; NULL: no frame came with the opening */
 	size_t tail_len;               /* bytes it keeps */
 	struct range_source *verified; /* owned */
@@ -57,6 +61,7 @@ static void generation_free(struct generation *g)
 	range_source_free(g->verified);
 	range_source_free(g->tail);
 	range_source_free(g->pinned);
+	range_source_free(g->local);
 	archive_free(g->archive);
 	free(g->digests);
 	pthread_mutex_destroy(&g->lock);
@@ -91,6 +96,14 @@ static int frames_from_tail(struct generation *g, const struct object *o)
 	return tail_source_new(g->pinned, size, begin, tail, g->tail_len, &g->tail);
 }
 
+/* Where the frames are; bytes that came with the opening come before the store's. */
+static struct range_source *frame_source(const struct generation *g)
+{
+	if (g->local)
+		return g->local;
+	return g->tail ? g->tail : g->pinned;
+}
+
 /* The object stays ours to look at until the first read of g->pinned. */
 static int build_sources(struct generation *g, const struct supply *supply,
 	const char *key, struct object *object, struct error *e)
@@ -99,31 +112,45 @@ static int build_sources(struct generation *g, const struct supply *supply,
 		supply->store, key, object, ARCHIVE_TAIL_SIZE, on_judge, g, &g->pinned);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot open '%s'", key);
-	digests_from_tail(g, object);
-	r = frames_from_tail(g, object);
+	if (!g->local) {
+		digests_from_tail(g, object);
+		r = frames_from_tail(g, object);
+	}
 	object_drop_tail(object);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot open '%s'", key);
 	struct chunk_table table;
 	archive_chunks(g->archive, &table);
-	r = chunk_source_new(g->tail ? g->tail : g->pinned, &table, supply->cache, key,
-		&g->verified, e);
+	r = chunk_source_new(frame_source(g), &table, g->local ? NULL : supply->cache,
+		key, &g->verified, e);
 	if (r < 0)
 		return r;
 	chunk_source_set_fallback(g->verified, on_fallback, g);
 	return reader_new(g->archive, g->verified, supply->frame_budget, &g->reader);
 }
 
-static int load(struct generation *g, const struct call *call, const char *key,
-	struct object *object, struct error *e)
+static void warn_of_foreign(void *arg, const char *sentence)
 {
-	size_t len;
-	const void *tail = object_tail(object, &len);
-	bool foreign = false;
-	int r = archive_load(
-		object_source(object), call, tail, len, key, &g->archive, &foreign, e);
-	if (r == -EBADMSG && foreign)
-		return error_set(e, r, "'%s' is no archive that larder wrote", key);
+	log_warning("%s", sentence);
+}
+
+static int load(struct generation *g, const struct supply *supply,
+	const struct call *call, const char *key, struct object *object, struct error *e)
+{
+	struct archive_opening o = {
+		.source = object_source(object),
+		.name = key,
+		.cache_dir = supply->cache_dir,
+		.cache_size = supply->cache_size,
+		.warn = warn_of_foreign,
+	};
+	o.tail = object_tail(object, &o.tail_len);
+	bool lasting;
+	int r = fingerprint(supply->store, key, object_pin(object), &o.origin, &lasting);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot open '%s'", key);
+	o.unsure = !lasting;
+	r = archive_open_any(&o, call, &g->archive, &g->local, e);
 	if (r == 0)
 		g->index = archive_index(g->archive);
 	return r;
@@ -141,7 +168,7 @@ int generation_new(const struct supply *supply, const char *key, struct object *
 	g->hooks = *hooks;
 	g->slots = supply->slots;
 	atomic_init(&g->references, 1);
-	int r = load(g, call, key, owned, e);
+	int r = load(g, supply, call, key, owned, e);
 	if (r < 0)
 		return r;
 	r = build_sources(g, supply, key, steal_pointer(owned), e);
@@ -254,7 +281,7 @@ int generation_chunk(struct generation *g, const struct call *call,
 {
 	struct chunk_table table;
 	archive_chunks(g->archive, &table);
-	for (size_t i = 0; i < table.count; i++) {
+	for (size_t i = 0; table.digests && i < table.count; i++) {
 		if (memcmp(&table.digests[i], digest, sizeof(*digest)) != 0)
 			continue;
 		if (table.offsets[i + 1] - table.offsets[i] != len)
@@ -318,7 +345,8 @@ int generation_load_digests(
 	if (!begin_loading(g))
 		return digests_at_hand(g) ? 0 : -EAGAIN;
 	uint8_t(*digests)[16] = NULL;
-	r = archive_content_digests(g->archive, g->pinned, call, &digests, e);
+	r = archive_content_digests(
+		g->archive, g->local ? g->local : g->pinned, call, &digests, e);
 	end_loading(g, digests);
 	return r;
 }

@@ -27,6 +27,8 @@ struct supply {
 	struct chunk_cache *cache; /* NULL: none */
 	struct slots *slots;
 	size_t frame_budget; /* bytes of decoded frames that each generation keeps */
+	const char *cache_dir; /* for what foreign archives become; NULL or "": none */
+	uint64_t cache_size;   /* bytes; 0: no limit */
 };
 
 /* What a generation asks of the key it belongs to. */

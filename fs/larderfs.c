@@ -57,6 +57,8 @@ static int start(struct larderfs *l, const struct larderfs_options *o, struct er
 		.cache = l->cache,
 		.slots = &l->slots,
 		.frame_budget = FRAME_BUDGET,
+		.cache_dir = l->cache ? o->settings->cache_dir : NULL,
+		.cache_size = o->settings->cache_size,
 	};
 	r = requests_init(&l->requests);
 	return r < 0 ? error_set_errno(e, r, "cannot start a thread") : 0;

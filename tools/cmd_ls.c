@@ -4,11 +4,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "archive/archive.h"
 #include "fetch/base/json_out.h"
 #include "tools/command.h"
 #include "tools/human.h"
-#include "tools/session.h"
+#include "tools/open_archive.h"
 
 /* --- keys -------------------------------------------------------------------------- */
 
@@ -145,11 +144,9 @@ static int list_files(
 		s->store, &s->call, key, ARCHIVE_TAIL_SIZE, &object, NULL, e);
 	if (r < 0)
 		return r;
-	size_t tail_len;
-	const void *tail = object_tail(object, &tail_len);
 	CLEANUP(cleanup_archive) struct archive *archive = NULL;
-	r = archive_load(object_source(object), &s->call, tail, tail_len, key, &archive, NULL,
-		e);
+	CLEANUP(cleanup_range_source) struct range_source *local = NULL;
+	r = open_archive(s, &o->settings, key, object, false, &archive, &local, e);
 	if (r < 0)
 		return r;
 	char trimmed[4096];

@@ -21,13 +21,14 @@
 #include "fetch/pinned_source.h"
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/open_archive.h"
 #include "tools/progress.h"
-#include "tools/session.h"
 
 /* One version of the key, on its way to the disk. */
 struct attempt {
 	struct object *object;       /* owned until the pinned source takes it over */
 	struct archive *archive;     /* owned */
+	struct range_source *local;  /* owned; of a foreign archive, converted; else NULL */
 	struct range_source *pinned; /* owned */
 	struct range_source *source; /* owned: proves what it reads */
 	struct pin pin;
@@ -50,6 +51,7 @@ static void attempt_finish(struct attempt *a)
 {
 	range_source_free(a->source);
 	range_source_free(a->pinned);
+	range_source_free(a->local);
 	object_free(a->object);
 	archive_free(a->archive);
 }
@@ -107,7 +109,8 @@ static int judge(
 	struct digest identity;
 	size_t len;
 	const void *tail = object_tail(*fresh, &len);
-	int r = archive_identify(object_source(*fresh), call, tail, len, &identity, e);
+	int r = archive_identify(
+		object_source(*fresh), call, tail, len, &identity, NULL, e);
 	if (r == 0 && !digest_equal(&identity, archive_identity(a->archive)))
 		r = error_set(e, -ESTALE, "the key was overwritten with other content");
 	return r == -EBADMSG ? -ESTALE : r; /* no archive any more: other content too */
@@ -115,10 +118,8 @@ static int judge(
 
 static int load(struct restore *r, struct attempt *a, struct error *e)
 {
-	size_t len;
-	const void *tail = object_tail(a->object, &len);
-	int code = archive_load(object_source(a->object), &r->session.call, tail, len,
-		r->found, &a->archive, NULL, e);
+	int code = open_archive(&r->session, &r->o->settings, r->found, a->object, false,
+		&a->archive, &a->local, e);
 	if (code < 0)
 		return code;
 	object_drop_tail(a->object);
@@ -129,7 +130,8 @@ static int load(struct restore *r, struct attempt *a, struct error *e)
 		return error_set_errno(e, code, "cannot open key '%s'", r->found);
 	struct chunk_table table;
 	archive_chunks(a->archive, &table);
-	return chunk_source_new(a->pinned, &table, r->cache, r->found, &a->source, e);
+	return chunk_source_new(a->local ? a->local : a->pinned, &table,
+		a->local ? NULL : r->cache, r->found, &a->source, e);
 }
 
 static void warn(void *arg, const char *sentence)

@@ -9,14 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "archive/archive.h"
 #include "fetch/base/json_out.h"
 #include "fetch/base/lock.h"
 #include "fetch/base/log.h"
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/open_archive.h"
 #include "tools/progress.h"
-#include "tools/session.h"
 #include "tools/ticker.h"
 
 #define TICK_NS     (NS_PER_SECOND / 10)
@@ -29,6 +28,8 @@ struct verification {
 	struct session session;
 	struct object *object;       /* owned */
 	struct archive *archive;     /* owned */
+	struct range_source *local;  /* owned; of a foreign archive, converted; else NULL */
+	struct range_source *frames; /* local, or the object's */
 	struct range_source *source; /* owned: proves what it reads */
 	struct chunk_table table;
 	uint64_t begun_ns;
@@ -46,6 +47,7 @@ struct verification {
 static void verification_finish(struct verification *v)
 {
 	range_source_free(v->source);
+	range_source_free(v->local);
 	archive_free(v->archive);
 	object_free(v->object);
 	session_finish(&v->session);
@@ -147,22 +149,20 @@ static void work_in_parallel(struct verification *v)
 		pthread_join(threads[i], NULL);
 }
 
-static int open_archive(struct verification *v, struct error *e)
+static int open_object(struct verification *v, struct error *e)
 {
 	const struct call *call = &v->session.call;
-	size_t len;
 	int r = store_open_object(
 		v->session.store, call, v->key, ARCHIVE_TAIL_SIZE, &v->object, NULL, e);
 	if (r < 0)
 		return r;
-	const void *tail = object_tail(v->object, &len);
-	r = archive_load(
-		object_source(v->object), call, tail, len, v->key, &v->archive, NULL, e);
+	r = open_archive(&v->session, &v->o->settings, v->key, v->object, true,
+		&v->archive, &v->local, e);
 	if (r < 0)
 		return r;
+	v->frames = v->local ? v->local : object_source(v->object);
 	archive_chunks(v->archive, &v->table);
-	return chunk_source_new(
-		object_source(v->object), &v->table, NULL, v->key, &v->source, e);
+	return chunk_source_new(v->frames, &v->table, NULL, v->key, &v->source, e);
 }
 
 /* What lies outside the frames. */
@@ -170,7 +170,7 @@ static int verify_sections(struct verification *v, struct error *e)
 {
 	uint8_t(*digests)[16] = NULL;
 	int r = archive_content_digests(
-		v->archive, object_source(v->object), &v->session.call, &digests, e);
+		v->archive, v->frames, &v->session.call, &digests, e);
 	free(digests);
 	return r == -ENOENT ? 0 : r;
 }
@@ -245,7 +245,7 @@ int cmd_verify(const struct options *o, struct error *e)
 	if (r == 0)
 		r = session_open(&v.session, o, 1, false, e);
 	if (r == 0)
-		r = open_archive(&v, e);
+		r = open_object(&v, e);
 	if (r < 0)
 		return r;
 	r = verify(&v, e);

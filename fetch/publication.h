@@ -56,14 +56,15 @@ struct publication;
 int publication_begin(struct store *s, const struct call *call, const char *key,
 	const struct publish_options *options, struct publication **ret, struct error *e);
 
-/* Appends len bytes. May block while parts are uploaded. Errors as begin. */
+/* Appends len bytes. May block while parts are uploaded. Errors as begin; after one the
+ * publication can only be freed. */
 int publication_write(struct publication *p, const struct call *call, const void *data,
 	size_t len, struct error *e);
 
 /* Publishes. identity goes into x-amz-meta-larder-identity where the metadata is sent
  * after the bytes are known (single PUT, file). Errors as begin, and -EEXIST never: that
- * is the outcome ALREADY_PUBLISHED. -EAGAIN: another write to the key was under way, which
- * used up what was uploaded (S3's 409), and there is no object now: begin anew.
+ * is the outcome ALREADY_PUBLISHED. -EAGAIN: another write to the key was under way,
+ * which used up what was uploaded (S3's 409), and there is no object now: begin anew.
  *
  * The call's deadline bounds the sending, too, and a large object takes its time; what
  * does not move ends by itself (stall-timeout), so a distant deadline is safe. */

@@ -18,13 +18,14 @@ struct store_ops {
 		size_t tail_len, struct object **ret, bool *ret_denied, struct error *e);
 	int (*stat_object)(struct store *s, const struct call *call, const char *key,
 		struct pin *ret, bool *ret_denied, struct error *e);
-	int (*list)(struct store *s, const struct call *call, const char *prefix, bool deep,
-		list_fn *fn, void *arg, struct error *e); /* NULL: cannot list */
+	int (*list)(struct store *s, const struct call *call, const char *prefix,
+		bool deep, list_fn *fn, void *arg,
+		struct error *e); /* NULL: cannot list */
 	int (*publish)(struct store *s, const struct call *call, const char *key,
 		const struct publish_options *options, struct publication **ret,
 		struct error *e);
-	/* The scope a probe's answer holds for ("s3 http://host bucket"), appended to ret;
-	 * NULL for a kind that needs no probe. */
+	/* The scope a probe's answer holds for ("s3 http://host bucket"), appended to
+	 * ret; NULL for a kind that needs no probe. */
 	int (*probe_scope)(struct store *s, struct buf *ret);
 	int (*probe)(struct store *s, const struct call *call, unsigned racers,
 		unsigned rounds, struct probe_answer *ret, struct error *e);
@@ -50,14 +51,16 @@ struct publication_ops {
 	int (*write)(struct publication *p, const struct call *call, const void *data,
 		size_t len, struct error *e);
 	int (*finish)(struct publication *p, const struct call *call,
-		const struct digest *identity, struct publish_result *ret, struct error *e);
+		const struct digest *identity, struct publish_result *ret,
+		struct error *e);
 	void (*free)(struct publication *p); /* undoes what is unfinished */
 };
 
 struct publication {
 	const struct publication_ops *ops;
+	int failure;      /* of the first write that failed; 0: none */
 	uint64_t written; /* bytes accepted */
-	uint64_t sent;    /* bytes that have reached the store; atomic where threads send */
+	uint64_t sent; /* bytes that have reached the store; atomic where threads send */
 };
 
 /* One for each kind. url is borrowed during the call. */

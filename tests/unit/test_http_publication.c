@@ -294,6 +294,19 @@ static void a_part_that_fails_ends_the_upload(void **state)
 	assert_true(play_asked(f.play, play_requests(f.play), "DELETE /b/k?uploadId"));
 }
 
+static void nothing_is_completed_after_a_write_that_failed(void **state)
+{
+	WITH_STORE(f, HONOUR_ATOMIC, HONOUR_ATOMIC, GONE, DENIED, PART, COMPLETED);
+	struct publish_result result;
+	struct error e = {0};
+	assert_int_equal(begin(&f, PUBLISH_IF_ABSENT, NULL), 0);
+	assert_int_equal(write_bytes(&f, TWO_AND_A_HALF, NULL), -EACCES);
+	assert_int_equal(write_bytes(&f, 1, NULL), -EACCES);
+	assert_int_equal(finish(&f, &result, &e), -EACCES);
+	assert_non_null(strstr(e.text, "a write failed before"));
+	assert_int_equal(play_requests(f.play), 2);
+}
+
 /* Publishes in parts to a store that ends with these answers. */
 static int complete_with(const char *complete, const char *look, const char *more,
 	struct publish_result *ret, struct error *e)
@@ -411,6 +424,7 @@ int main(void)
 		cmocka_unit_test(force_uploads_without_a_condition),
 		cmocka_unit_test(an_upload_that_is_given_up_is_aborted),
 		cmocka_unit_test(a_part_that_fails_ends_the_upload),
+		cmocka_unit_test(nothing_is_completed_after_a_write_that_failed),
 		cmocka_unit_test(whoever_was_first_is_found_out),
 		cmocka_unit_test(what_was_not_completed_is_a_failure),
 		cmocka_unit_test(a_passing_failure_behind_a_200_is_tried_again),

@@ -259,13 +259,17 @@ static void a_cancelled_or_failed_write_leaves_nothing(void **state)
 	struct call call = {.deadline_ns = DEADLINE_NONE, .cancel = &cancel};
 	assert_int_equal(publication_begin(s, CALL_PATIENT, "k", &options, &p, NULL), 0);
 	assert_int_equal(publication_write(p, &call, "data", 4, &e), -ECANCELED);
+	publication_free(p);
+	assert_int_equal(publication_begin(s, CALL_PATIENT, "k", &options, &p, NULL), 0);
 	assert_int_equal(publication_finish(p, &call, NULL, &result, &e), -ECANCELED);
+	publication_free(p);
 	cancel_finish(&cancel);
 
 	struct rlimit before, small = {.rlim_cur = 2};
 	getrlimit(RLIMIT_FSIZE, &before);
 	small.rlim_max = before.rlim_max;
 	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(publication_begin(s, CALL_PATIENT, "k", &options, &p, NULL), 0);
 	setrlimit(RLIMIT_FSIZE, &small);
 	int r = publication_write(p, CALL_PATIENT, "data", 4, &e);
 	setrlimit(RLIMIT_FSIZE, &before);

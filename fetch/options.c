@@ -15,7 +15,8 @@
 #define VALUE_SETTING 0x1000
 #define VALUE_OPTION  0x2000
 
-#define KEYED (COMMAND_MOUNT | COMMAND_COMMIT | COMMAND_RESTORE | COMMAND_LS |           \
+#define MOUNTING (COMMAND_MOUNT | COMMAND_DAEMON)
+#define KEYED (MOUNTING | COMMAND_COMMIT | COMMAND_RESTORE | COMMAND_LS |           \
 	COMMAND_EXISTS | COMMAND_VERIFY)
 #define AT(field) offsetof(struct options, field)
 
@@ -23,24 +24,28 @@
 const struct option_info options_table[] = {
 	{ "key", 'k', "KEY", "LARDER_KEY", OPTION_TEXT, KEYED,
 	  "the key", AT(key) },
-	{ "fallback-key", 0, "PREFIX", NULL, OPTION_LIST, COMMAND_MOUNT | COMMAND_RESTORE,
+	{ "fallback-key", 0, "PREFIX", NULL, OPTION_LIST, MOUNTING | COMMAND_RESTORE,
 	  "else the newest key that begins so; repeatable", AT(fallback_keys) },
-	{ "fail-on-miss", 0, NULL, NULL, OPTION_FLAG, COMMAND_MOUNT | COMMAND_RESTORE,
+	{ "fail-on-miss", 0, NULL, NULL, OPTION_FLAG, MOUNTING | COMMAND_RESTORE,
 	  "exit 3 when there is no such key", AT(fail_on_miss) },
-	{ "prefetch", 0, "WHAT", NULL, OPTION_TEXT, COMMAND_MOUNT,
+	{ "prefetch", 0, "WHAT", NULL, OPTION_TEXT, MOUNTING,
 	  "auto, none or all (auto)", AT(prefetch) },
-	{ "allow-other", 0, NULL, NULL, OPTION_FLAG, COMMAND_MOUNT,
+	{ "allow-other", 0, NULL, NULL, OPTION_FLAG, MOUNTING,
 	  "let other users see the mount", AT(allow_other) },
-	{ "uid", 0, "UID", NULL, OPTION_TEXT, COMMAND_MOUNT,
+	{ "uid", 0, "UID", NULL, OPTION_TEXT, MOUNTING,
 	  "who owns the files (whoever mounts)", AT(uid) },
-	{ "gid", 0, "GID", NULL, OPTION_TEXT, COMMAND_MOUNT,
+	{ "gid", 0, "GID", NULL, OPTION_TEXT, MOUNTING,
 	  "the files' group (of whoever mounts)", AT(gid) },
-	{ "log-file", 0, "FILE", "LARDER_LOG", OPTION_TEXT, COMMAND_MOUNT,
+	{ "log-file", 0, "FILE", "LARDER_LOG", OPTION_TEXT, MOUNTING,
 	  "where the mounted daemon logs (syslog)", AT(log_file) },
-	{ "foreground", 0, NULL, NULL, OPTION_FLAG, COMMAND_MOUNT,
+	{ "foreground", 0, NULL, NULL, OPTION_FLAG, MOUNTING,
 	  "stay in the foreground", AT(foreground) },
+	{ "writable", 0, NULL, NULL, OPTION_FLAG, COMMAND_MOUNT,
+	  "let it be written to; the key stays as it is", AT(writable) },
+	{ "upper-dir", 0, "DIR", NULL, OPTION_TEXT, COMMAND_MOUNT,
+	  "where --writable keeps what is written", AT(upper_dir) },
 	{ "preserve-owner", 0, NULL, NULL, OPTION_FLAG,
-	  COMMAND_MOUNT | COMMAND_COMMIT | COMMAND_RESTORE,
+	  MOUNTING | COMMAND_COMMIT | COMMAND_RESTORE,
 	  "keep owners and set-id bits", AT(preserve_owner) },
 	{ "force", 0, NULL, NULL, OPTION_FLAG, COMMAND_COMMIT,
 	  "overwrite what is published", AT(force) },
@@ -55,11 +60,13 @@ const struct option_info options_table[] = {
 	{ "reproducible", 0, NULL, NULL, OPTION_FLAG, COMMAND_COMMIT,
 	  "one mtime for all: SOURCE_DATE_EPOCH, else 1980", AT(reproducible) },
 	{ "output", 0, "FILE", NULL, OPTION_TEXT,
-	  COMMAND_MOUNT | COMMAND_COMMIT | COMMAND_RESTORE | COMMAND_EXISTS,
+	  MOUNTING | COMMAND_COMMIT | COMMAND_RESTORE | COMMAND_EXISTS,
 	  "append key=value lines for a CI system", AT(output) },
 	{ "lazy", 0, NULL, NULL, OPTION_FLAG, COMMAND_UMOUNT,
 	  "detach now even while it is in use", AT(lazy) },
-	{ "json", 0, NULL, NULL, OPTION_FLAG, COMMAND_ALL & ~(COMMAND_MOUNT | COMMAND_UMOUNT),
+	{ "keep-upper", 0, "DIR", NULL, OPTION_TEXT, COMMAND_UMOUNT,
+	  "move what was written there", AT(keep_upper) },
+	{ "json", 0, NULL, NULL, OPTION_FLAG, COMMAND_ALL & ~(MOUNTING | COMMAND_UMOUNT),
 	  "results for machines", AT(json) },
 	{ "soft-fail", 0, NULL, NULL, OPTION_FLAG, COMMAND_ALL,
 	  "exit 0 with a warning where it fails", AT(soft_fail) },

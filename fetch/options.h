@@ -29,10 +29,12 @@ enum command_set {
 	COMMAND_STATUS = 1 << 8,
 	COMMAND_KEY = 1 << 9,
 	COMMAND_DOCTOR = 1 << 10,
-	COMMAND_ALL = (1 << 11) - 1,
+	COMMAND_DAEMON = 1 << 11, /* larderfs itself, which `larder mount` starts */
+	COMMAND_ALL = (1 << 12) - 1,
 	/* those that reach a store: they take fetch/settings.h's options too */
 	COMMAND_STORE = COMMAND_MOUNT | COMMAND_COMMIT | COMMAND_RESTORE | COMMAND_LS |
-			COMMAND_EXISTS | COMMAND_VERIFY | COMMAND_PROBE | COMMAND_DOCTOR,
+			COMMAND_EXISTS | COMMAND_VERIFY | COMMAND_PROBE | COMMAND_DOCTOR |
+			COMMAND_DAEMON,
 };
 
 DEFINE_VEC(word_vec, const char *);
@@ -53,11 +55,14 @@ struct options {
 	const char *uid;
 	const char *gid;
 	const char *log_file;
+	const char *upper_dir;
+	const char *keep_upper;
 	unsigned level;
 	bool fail_on_miss;
 	bool allow_other;
 	bool preserve_owner;
 	bool foreground;
+	bool writable;
 	bool force;
 	bool fail_if_exists;
 	bool reproducible;

@@ -71,7 +71,7 @@ static bool is_known(const char *name, size_t len)
 			memcmp(settings_table[i].name, name, len) == 0)
 			return true;
 	for (size_t i = 0; i < options_count; i++)
-		if ((options_table[i].commands & COMMAND_MOUNT) &&
+		if ((options_table[i].commands & COMMAND_DAEMON) &&
 			strlen(options_table[i].name) == len &&
 			memcmp(options_table[i].name, name, len) == 0)
 			return true;

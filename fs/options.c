@@ -107,7 +107,7 @@ int fs_options_parse(struct fs_options *o, int argc, char **argv, struct error *
 	int r = mount_words_expand(argc, argv, &o->words, e);
 	if (r == 0)
 		r = options_parse(
-			&o->said, COMMAND_MOUNT, o->words.argc, o->words.argv, e);
+			&o->said, COMMAND_DAEMON, o->words.argc, o->words.argv, e);
 	if (r < 0 || o->said.help)
 		return r;
 	r = read_places(o, e);
@@ -125,7 +125,7 @@ void fs_options_help(void)
 	     "Mounts a store's keys, or one key, as directories.\n");
 	for (size_t i = 0; i < options_count; i++) {
 		const struct option_info *info = &options_table[i];
-		if (info->commands & COMMAND_MOUNT)
+		if (info->commands & COMMAND_DAEMON)
 			options_print(stdout, info->letter, info->name, info->argument,
 				info->help);
 	}

@@ -1,105 +1,92 @@
+/*
+ * larder mount: becomes larderfs; with --writable, starts it on a directory of its own
+ * and mounts an overlay over that.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
-#include "fetch/store_url.h"
 #include "tools/command.h"
-#include "tools/daemon_path.h"
+#include "tools/daemon_words.h"
+#include "tools/overlay.h"
 #include "tools/session.h"
+#include "tools/unmount.h"
 
-#define COMMAND_LINE_MAX (256u << 10) /* bytes of all words together */
-
-/* The words for execv(): pointers into argv, the tables, or `made`. */
-struct command_line {
-	struct word_vec words;
-	struct word_vec made; /* owned strings */
-};
-
-static void command_line_finish(struct command_line *l)
+static int become_daemon(const struct options *o, struct error *e)
 {
-	for (size_t i = 0; i < l->made.len; i++)
-		free((char *)l->made.data[i]);
-	word_vec_finish(&l->made);
-	word_vec_finish(&l->words);
-}
-
-/* Adds --name or --name=value. */
-static int add(struct command_line *l, const char *name, const char *value)
-{
-	CLEANUP(buf_finish) struct buf b = BUF_INIT(COMMAND_LINE_MAX);
-	int r = buf_printf(&b, value ? "--%s=%s" : "--%s", name, value);
+	CLEANUP(daemon_words_finish) struct daemon_words line = {0};
+	int r = daemon_words_make(&line, o, o->arguments.data[o->arguments.len - 1], e);
 	if (r < 0)
 		return r;
-	r = word_vec_push(&l->made, b.data);
-	return r < 0 ? r : word_vec_push(&l->words, buf_steal(&b));
+	session_unblock_signals();
+	execv(line.words.data[0], (char *const *)line.words.data);
+	return error_set_errno(e, -errno, "cannot start '%s'", line.words.data[0]);
 }
 
-static int add_option(
-	struct command_line *l, const struct options *o, const struct option_info *info)
+/* 0, also after a miss, when nothing is mounted; larderfs's exit status, after it has
+ * said what is wrong; -errno. */
+static int start_lower(const struct options *o, const char *home, struct error *e)
 {
-	if (info->kind == OPTION_FLAG)
-		return options_flag(o, info) ? add(l, info->name, NULL) : 0;
-	if (info->kind == OPTION_TEXT) {
-		const char *value = options_text(o, info);
-		return value ? add(l, info->name, value) : 0;
-	}
-	const struct word_vec *list = options_list(o, info);
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < list->len; i++)
-		r = add(l, info->name, list->data[i]);
+	CLEANUP(daemon_words_finish) struct daemon_words line = {0};
+	char lower[PATH_MAX];
+	overlay_part(home, "lower", lower);
+	int r = daemon_words_make(&line, o, lower, e);
+	if (r < 0)
+		return r;
+	r = run_program(line.words.data, NULL);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot start '%s'", line.words.data[0]);
+	return session_signal() ? -ECANCELED : r;
+}
+
+/* Returns as start_lower() does; *ret_kept: the overlay is there. */
+static int mount_parts(const struct options *o, const char *home, const char *point,
+	bool *ret_kept, struct error *e)
+{
+	char lower[PATH_MAX];
+	struct mount_facts facts;
+	int r = start_lower(o, home, e);
+	if (r)
+		return r;
+	overlay_part(home, "lower", lower);
+	r = mount_facts_of(lower, &facts, e);
+	if (r < 0 || !facts.mounted) /* a miss: said already */
+		return r;
+	r = overlay_mount(home, point, o->allow_other, e);
+	*ret_kept = r == 0;
 	return r;
 }
 
-/* larderfs reads the environment itself; only what the command line said is passed on. */
-static int add_settings(struct command_line *l, const struct options *o)
+static int mount_writable(const struct options *o, struct error *e)
 {
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < o->setting_words.len; i += 2)
-		r = add(l, o->setting_words.data[i], o->setting_words.data[i + 1]);
+	char home[PATH_MAX], point[PATH_MAX];
+	bool kept = false;
+	if (o->foreground)
+		return error_set(
+			e, -EINVAL, "--writable and --foreground exclude each other");
+	int r = mountpoint_demand(o->arguments.data[o->arguments.len - 1], point, e);
+	if (r == 0)
+		r = overlay_home_make(o->upper_dir, o->settings.cache_dir, home, e);
+	if (r < 0)
+		return r;
+	r = mount_parts(o, home, point, &kept, e);
+	struct error left = {0};
+	if (!kept && overlay_dispose(home, "", false, &left) < 0 && r == 0)
+		return error_copy(e, &left), left.code;
+	if (r > 0) /* as if we had become larderfs */
+		exit(r);
 	return r;
-}
-
-static int compose(struct command_line *l, const struct options *o, const char *program,
-	const char *store, struct error *e)
-{
-	int r = word_vec_push(&l->words, program);
-	for (size_t i = 0; r == 0 && i < options_count; i++)
-		if (options_table[i].commands & COMMAND_MOUNT)
-			r = add_option(l, o, &options_table[i]);
-	if (r == 0)
-		r = add_settings(l, o);
-	if (r == 0)
-		r = word_vec_push(&l->words, "--");
-	if (r == 0)
-		r = word_vec_push(&l->words, store);
-	if (r == 0)
-		r = word_vec_push(&l->words, o->arguments.data[o->arguments.len - 1]);
-	if (r == 0)
-		r = word_vec_push(&l->words, NULL);
-	return r < 0 ? error_set_errno(e, r, "cannot compose larderfs's arguments") : 0;
 }
 
 int cmd_mount(const struct options *o, struct error *e)
 {
-	CLEANUP(buf_finish) struct buf fallback = BUF_INIT(STORE_URL_MAX);
-	CLEANUP(buf_finish) struct buf program = BUF_INIT(4096);
-	CLEANUP(command_line_finish) struct command_line line = { 0 };
-	const char *store = o->arguments.data[0], *key;
+	const char *key;
 	int r = o->key ? session_key(o, &key, e) : 0;
-	if (r == 0 && !session_store_given(o, 2)) {
-		r = store_url_default(&fallback, e);
-		store = buf_str(&fallback);
-	}
-	if (r == 0)
-		r = daemon_path(&program, e);
-	if (r == 0)
-		r = compose(&line, o, buf_str(&program), store, e);
 	if (r < 0)
 		return r;
-	session_unblock_signals();
-	execv(buf_str(&program), (char *const *)line.words.data);
-	return error_set_errno(e, -errno, "cannot start '%s'", buf_str(&program));
+	if (!o->writable && o->upper_dir)
+		return error_set(e, -EINVAL, "--upper-dir is for --writable");
+	return o->writable ? mount_writable(o, e) : become_daemon(o, e);
 }

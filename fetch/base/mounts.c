@@ -1,31 +1,33 @@
 #include "fetch/base/mounts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
 
 #define MOUNTINFO_MAX (16u << 20) /* bytes */
 
-/* Does the escaped word (\040 for a space and so on) of len bytes spell path? */
-static bool word_is(const char *word, size_t len, const char *path)
+/* Undoes the escapes (\\040 for a space and so on) of len bytes. */
+static void unescape(const char *word, size_t len, char *ret, size_t size)
 {
 	const char *end = word + len;
-	while (word < end && *path) {
-		char c = *word++;
-		if (c == '\\' && end - word >= 3) {
-			c = (char)((word[0] - '0') << 6 | (word[1] - '0') << 3 |
+	size_t n = 0;
+	while (word < end && n + 1 < size) {
+		ret[n] = *word++;
+		if (ret[n] == '\\' && end - word >= 3) {
+			ret[n] = (char)((word[0] - '0') << 6 | (word[1] - '0') << 3 |
 				(word[2] - '0'));
 			word += 3;
 		}
-		if (c != *path++)
-			return false;
+		n++;
 	}
-	return word == end && !*path;
+	ret[n] = '\0';
 }
 
 /* The nth word of a line, counted from 0. */
@@ -39,42 +41,77 @@ static const char *nth_word(const char *line, unsigned n, size_t *ret_len)
 	return line;
 }
 
-/* "36 35 98:0 /root /mountpoint options optional... - type source super" */
-static void parse_line(const char *line, const char *path, struct mount_facts *ret)
+/* One mount, as a line of mountinfo has it. */
+struct mount_line {
+	char mountpoint[PATH_MAX];
+	char type[64];
+	char device[32];
+};
+
+/* "36 35 98:0 /root /mountpoint options optional... - type source super"; false for a line
+ * that is none. */
+static bool parse_line(const char *line, struct mount_line *ret)
 {
 	size_t len;
-	const char *word = nth_word(line, 4, &len);
-	if (!word_is(word, len, path))
-		return;
 	const char *end = strchrnul(line, '\n');
 	const char *dash = strstr(line, " - ");
 	if (!dash || dash > end)
-		return;
+		return false;
+	const char *word = nth_word(line, 4, &len);
+	unescape(word, len, ret->mountpoint, sizeof(ret->mountpoint));
 	len = strcspn(dash + 3, " \n");
-	ret->mounted = true;
 	snprintf(ret->type, sizeof(ret->type), "%.*s", (int)len, dash + 3);
 	word = nth_word(line, 2, &len);
 	snprintf(ret->device, sizeof(ret->device), "%.*s", (int)len, word);
+	return true;
+}
+
+static const char *next_line(const char *line)
+{
+	line = strchrnul(line, '\n');
+	return line + (*line == '\n');
 }
 
 void mount_facts_parse(const char *text, const char *path, struct mount_facts *ret)
 {
+	struct mount_line m;
 	*ret = (struct mount_facts){ 0 };
-	for (const char *line = text; *line;) {
-		parse_line(line, path, ret);
-		line = strchrnul(line, '\n');
-		line += *line == '\n';
+	for (const char *line = text; *line; line = next_line(line)) {
+		if (!parse_line(line, &m) || strcmp(m.mountpoint, path) != 0)
+			continue;
+		ret->mounted = true;
+		memcpy(ret->type, m.type, sizeof(ret->type));
+		memcpy(ret->device, m.device, sizeof(ret->device));
 	}
+}
+
+static int read_mountinfo(char **ret, struct error *e)
+{
+	size_t len;
+	int r = read_small_file("/proc/self/mountinfo", MOUNTINFO_MAX, ret, &len);
+	return r < 0 ? error_set_errno(e, r, "cannot read '/proc/self/mountinfo'") : 0;
 }
 
 int mount_facts_of(const char *path, struct mount_facts *ret, struct error *e)
 {
 	CLEANUP(cleanup_free) char *text = NULL;
-	size_t len;
-	int r = read_small_file("/proc/self/mountinfo", MOUNTINFO_MAX, &text, &len);
+	int r = read_mountinfo(&text, e);
+	if (r == 0)
+		mount_facts_parse(text, path, ret);
+	return r;
+}
+
+int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type), void *arg,
+	struct error *e)
+{
+	CLEANUP(cleanup_free) char *text = NULL;
+	struct mount_line m;
+	int r = read_mountinfo(&text, e);
 	if (r < 0)
-		return error_set_errno(e, r, "cannot read '/proc/self/mountinfo'");
-	mount_facts_parse(text, path, ret);
+		return r;
+	for (const char *line = text; *line; line = next_line(line))
+		if (parse_line(line, &m))
+			fn(arg, m.mountpoint, m.type);
 	return 0;
 }
 
@@ -102,4 +139,60 @@ int mountpoint_resolve(const char *path, char *ret, struct error *e)
 	int n = whole ? snprintf(ret, PATH_MAX, "%s", resolved) :
 			snprintf(ret, PATH_MAX, "%s/%s", join, last);
 	return n >= PATH_MAX ? error_set(e, -ENAMETOOLONG, "'%s' is too long", path) : 0;
+}
+
+static int check_empty(const char *path, struct error *e)
+{
+	CLEANUP(cleanup_closedir) DIR *d = opendir(path);
+	if (!d)
+		return error_set(e, -EINVAL, "cannot look into the mountpoint '%s': %s",
+			path, strerror(errno));
+	const struct dirent *entry;
+	while ((entry = readdir(d)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return error_set(e, -EINVAL,
+				"the mountpoint '%s' is not empty: it holds '%s'", path,
+				entry->d_name);
+	return 0;
+}
+
+/* The mount's type is looked at first: a dead daemon's answers every other question with
+ * ENOTCONN. */
+static int check_not_mounted(const char *path, struct error *e)
+{
+	struct mount_facts facts;
+	int r = mount_facts_of(path, &facts, e);
+	if (r < 0)
+		return r;
+	if (!facts.mounted || strcmp(facts.type, "fuse.larderfs") != 0)
+		return 0;
+	struct stat st;
+	if (stat(path, &st) < 0 && errno == ENOTCONN)
+		return error_set(e, -EINVAL,
+			"'%s' is mounted by a larderfs that is gone; 'larder umount %s' "
+			"clears it away",
+			path, path);
+	return error_set(e, -EINVAL, "'%s' is a mount of larderfs already", path);
+}
+
+int mountpoint_demand(const char *path, char *ret, struct error *e)
+{
+	char named[PATH_MAX], real[PATH_MAX];
+	struct stat st;
+	if (mountpoint_resolve(path, named, e) < 0)
+		return error_prefix(e, "the mountpoint"), -EINVAL;
+	int r = check_not_mounted(named, e);
+	if (r < 0)
+		return r;
+	if (stat(named, &st) < 0 || !realpath(named, real))
+		return error_set(
+			e, -EINVAL, "the mountpoint '%s': %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return error_set(e, -EINVAL, "the mountpoint '%s' is no directory", real);
+	r = check_not_mounted(real, e);
+	if (r == 0)
+		r = check_empty(real, e);
+	if (r == 0)
+		strcpy(ret, real);
+	return r;
 }

@@ -21,9 +21,18 @@ int mount_facts_of(const char *path, struct mount_facts *ret, struct error *e);
 /* The same, from mountinfo's text: pure. */
 void mount_facts_parse(const char *text, const char *path, struct mount_facts *ret);
 
+/* Calls fn for each mount, oldest first, with its mountpoint (without escapes) and type.
+ * 0 or -errno. */
+int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type), void *arg,
+	struct error *e);
+
 /* Makes path absolute and resolves symlinks in all but its last component, so that a
  * mountpoint whose daemon is dead (and answers ENOTCONN) resolves too. ret: PATH_MAX
  * bytes. 0 or -errno. */
 int mountpoint_resolve(const char *path, char *ret, struct error *e);
+
+/* Demands a directory that is empty and no mount of larderfs, to be mounted on. ret:
+ * PATH_MAX bytes, absolute and without symlinks. 0; -EINVAL with the sentence. */
+int mountpoint_demand(const char *path, char *ret, struct error *e);
 
 #endif

@@ -1,0 +1,305 @@
+"""`larder mount --writable`: written to as a local directory is, published, and gone."""
+
+import json
+import os
+import shutil
+import subprocess
+import unittest
+
+from larder_testlib.cli import Cli
+from larder_testlib.process import TempDir
+from larder_testlib.janitor import mount_points
+
+CARGO = shutil.which("cargo")
+
+
+def mounts_at(path):
+    """The types of what is mounted there, the topmost last."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as info:
+        lines = [line.split() for line in info]
+    return [line[line.index("-") + 1] for line in lines if line[4] == str(path)]
+
+
+class Writable(unittest.TestCase):
+    def setUp(self):
+        self.home = TempDir()
+        self.addCleanup(self.home.remove)
+        self.path = self.home.path
+        self.cli = Cli(self.path)
+        self.point = self.path / "mnt"
+        self.point.mkdir()
+        self.addCleanup(self.clear_away)
+        self.tree = self.path / "tree"
+        (self.tree / "lib/deep").mkdir(parents=True)
+        (self.tree / "lib/deep/one").write_text("one\n")
+        (self.tree / "lib/index.js").write_text("module.exports = 1\n" * 1000)
+        (self.tree / "gone").write_text("gone\n")
+        (self.tree / "gone-dir").mkdir()
+        (self.tree / "gone-dir/inner").write_text("inner\n")
+        (self.tree / "big").write_bytes(os.urandom(1 << 20))
+        os.link(self.tree / "big", self.tree / "big-too")
+        (self.tree / "bin").symlink_to("lib/index.js")
+        self.run_ok("commit", "--key", "a", "./store", "tree")
+
+    def clear_away(self):
+        for point in reversed(mount_points(self.path)):
+            subprocess.run(["umount", "-l", point], check=False,
+                           stderr=subprocess.DEVNULL)
+
+    def run_ok(self, *words, **more):
+        result = self.cli.run(*words, **more)
+        self.assertEqual((result.code, result.err), (0, ""), result)
+        return result
+
+    def assert_refused(self, code, named, *words, **more):
+        result = self.cli.run(*words, **more)
+        self.assertEqual((result.code, result.out), (code, ""), result)
+        self.assertEqual(result.err.count("\n"), 1, result)
+        self.assertIn(named, result.err)
+
+    def homes(self):
+        cache = self.path / ".cache/larder"
+        return list(cache.glob("larder-overlay-*")) if cache.is_dir() else []
+
+    def assert_nothing_left(self):
+        self.assertEqual(mount_points(self.path), [])
+        self.assertEqual(self.homes(), [])
+        self.assertEqual(os.listdir(self.point), [])
+
+    def mount(self, *words, key="a"):
+        self.run_ok("mount", "--writable", "--key", key, *words, "./store", "mnt")
+        self.assertEqual(len(mounts_at(self.point)), 1)
+
+    def write_as_npm_does(self, top):
+        """The same changes to any copy of the tree."""
+        (top / "new/sub").mkdir(parents=True)
+        (top / "new/sub/file").write_text("new\n")
+        (top / "gone").unlink()
+        shutil.rmtree(top / "gone-dir")
+        os.rename(top / "lib/deep", top / "lib/deeper")
+        os.rename(top / "lib/index.js", top / "lib/main.js")
+        os.chmod(top / "lib/main.js", 0o755)
+        os.link(top / "lib/main.js", top / "linked")
+        with open(top / "lib/deeper/one", "a", encoding="utf-8") as file:
+            file.write("two\n")
+        temporary = top / "lib/.index.tmp"
+        temporary.write_text("replaced\n")
+        os.replace(temporary, top / "lib/index.js")
+        (top / "bin").unlink()
+        (top / "bin").symlink_to("lib/main.js")
+
+    def contents(self, top):
+        """{path: (kind, mode, content or target)} of a tree."""
+        found = {}
+        for path in sorted(top.rglob("*")):
+            st = path.lstat()
+            content = (os.readlink(path) if path.is_symlink()
+                       else path.read_bytes() if path.is_file() else None)
+            found[str(path.relative_to(top))] = (st.st_mode, content)
+        return found
+
+    def test_written_published_and_mounted_again(self):
+        copy = self.path / "copy"
+        shutil.copytree(self.tree, copy, symlinks=True)
+        self.write_as_npm_does(copy)
+        self.mount()
+        self.assertEqual(self.contents(self.point), self.contents(self.tree))
+        self.assertEqual(self.point.stat().st_mode, self.tree.stat().st_mode)
+        self.write_as_npm_does(self.point)
+        self.assertEqual(self.contents(self.point), self.contents(copy))
+        self.run_ok("commit", "--key", "b", "./store", "mnt")
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+        self.run_ok("mount", "--key", "b", "./store", "mnt")
+        self.assertEqual(self.contents(self.point), self.contents(copy))
+        linked = (self.point / "linked").stat()
+        self.assertEqual(linked.st_ino, (self.point / "lib/main.js").stat().st_ino)
+        self.run_ok("umount", "mnt")
+        self.run_ok("mount", "--key", "a", "./store", "mnt")
+        self.assertEqual(self.contents(self.point), self.contents(self.tree))
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_links_and_modes_copy_no_content_up(self):
+        self.mount()
+        os.link(self.point / "big", self.point / "again")
+        os.chmod(self.point / "big", 0o600)
+        upper = self.homes()[0] / "upper"
+        self.assertEqual((upper / "big").stat().st_size, 1 << 20)
+        self.assertLess((upper / "big").stat().st_blocks * 512, 1 << 16)
+        self.assertEqual((self.point / "again").read_bytes(),
+                         (self.tree / "big").read_bytes())
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
+    def test_the_private_directory_is_private(self):
+        self.mount("--upper-dir", "ours/writes")
+        homes = list((self.path / "ours/writes").iterdir())
+        self.assertEqual(len(homes), 1)
+        self.assertEqual(homes[0].stat().st_mode & 0o7777, 0o700)
+        (self.point / "new").touch()
+        self.assertTrue((homes[0] / "upper/new").exists())
+        self.run_ok("umount", "mnt")
+        self.assertEqual(list((self.path / "ours/writes").iterdir()), [])
+        self.assert_nothing_left()
+
+    def test_status_tells_of_the_mount_below(self):
+        self.mount()
+        told = json.loads(self.run_ok("status", "--json", "mnt").out)
+        self.assertEqual([key["key"] for key in told["keys"]], ["a"])
+        self.assertIn("identity", self.run_ok("status", "mnt/").out)
+        self.run_ok("umount", "mnt")
+
+    def test_what_was_written_can_be_kept(self):
+        self.mount()
+        (self.point / "new").write_text("new\n")
+        (self.path / "full").mkdir()
+        self.assert_refused(2, "'full'", "umount", "--keep-upper", "full", "mnt")
+        self.assert_refused(2, "'no/where'", "umount", "--keep-upper", "no/where", "mnt")
+        self.assertEqual((self.point / "new").read_text(), "new\n")
+        self.run_ok("umount", "--keep-upper", "kept", "mnt")
+        self.assertEqual(os.listdir(self.path / "kept"), ["new"])
+        self.assert_nothing_left()
+        self.run_ok("mount", "--key", "a", "./store", "mnt")
+        self.assert_refused(2, "--keep-upper", "umount", "--keep-upper", "kept2", "mnt")
+        self.run_ok("umount", "mnt")
+
+    def test_in_use_it_is_left_alone(self):
+        self.mount()
+        with open(self.point / "new", "w", encoding="utf-8"):
+            self.assert_refused(1, "in use", "umount", "mnt")
+            (self.point / "newer").touch()
+            self.run_ok("umount", "--lazy", "mnt")
+        self.assert_nothing_left()
+
+    def test_a_miss_leaves_an_ordinary_directory(self):
+        for words, code in (((), 0), (("--fail-on-miss",), 3)):
+            result = self.cli.run("mount", "--writable", "--key", "none", *words,
+                                  "--output", "out", "./store", "mnt")
+            self.assertEqual(result.code, code, result)
+            self.assertIn("'none'", result.err)
+            self.assert_nothing_left()
+        self.assertEqual((self.path / "out").read_text(), "cache-hit=false\n" * 2)
+        (self.point / "file").touch()
+
+    def test_what_cannot_be_had_is_refused(self):
+        self.assert_refused(2, "--upper-dir", "mount", "--upper-dir", ".", "--key", "a",
+                            "./store", "mnt")
+        self.assert_refused(2, "--foreground", "mount", "--writable", "--foreground",
+                            "./store", "mnt")
+        self.assert_refused(2, "tree", "mount", "--writable", "--key", "a", "./store",
+                            "tree")
+        self.assert_refused(2, "'.", "mount", "--writable", "--key", "../x", "./store",
+                            "mnt")
+        self.mount()
+        (self.point / "upper").mkdir()
+        (self.path / "second").mkdir()
+        self.assert_refused(2, "'mnt/upper'", "mount", "--writable", "--key", "a",
+                            "--upper-dir", "mnt/upper", "./store", "second")
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
+    def test_a_dead_daemon_is_cleared_away(self):
+        self.mount()
+        pid = json.loads(self.run_ok("status", "--json", "mnt").out)["pid"]
+        os.kill(pid, 9)
+        result = self.cli.run("umount", "mnt")
+        self.assertEqual(result.code, 0, result)
+        self.assert_nothing_left()
+
+    def in_a_namespace(self, flags, commands):
+        """Runs shell commands, $L being larder, in namespaces of their own."""
+        done = subprocess.run(["unshare", *flags, "sh", "-ec", commands], cwd=self.path,
+                              env=self.cli.env | {"L": self.cli.path}, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done)
+        return done.stdout
+
+    USE = """
+        $L mount --writable --key a ./store mnt
+        echo new > mnt/new; rm mnt/gone; mv mnt/lib/index.js mnt/lib/main.js
+        chmod 700 mnt/lib/main.js; ln mnt/big mnt/more
+        $L status --json mnt > status
+        $L commit --key b ./store mnt > committed
+        grep "$PWD/mnt " /proc/self/mounts
+        $L umount mnt
+        ! grep "$PWD/" /proc/self/mounts
+        """
+
+    def assert_used(self):
+        self.assert_nothing_left()
+        names = {entry["name"] for entry in json.loads(
+            self.run_ok("ls", "--key", "b", "--json", "./store").out)}
+        self.assertEqual(names, {*os.listdir(self.tree), "new", "more"} - {"gone"})
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may become somebody else")
+    def test_for_those_who_are_not_root(self):
+        if not shutil.which("fuse-overlayfs"):
+            print("no fuse-overlayfs here: not tried with it")
+            return
+        self.path.chmod(0o755)
+        subprocess.run(["chown", "-hR", "65534:65534", self.path], check=True)
+        become = "setpriv --reuid 65534 --regid 65534 --clear-groups --"
+        out = self.in_a_namespace(["-m"], f"""
+            mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
+            mkdir bin; ln -s "$(command -v fusermount3)" bin
+            PATH=$PWD/bin {shutil.which("setpriv")} {become[8:]} \
+                $L mount --writable --key a ./store mnt 2> refused || echo $? > code
+            {become} sh -ec '{self.USE}'
+            umount /dev/fuse; rm -r fuse bin""")
+        self.assertIn("fuse-overlayfs", out)
+        self.assertEqual((self.path / "code").read_text(), "1\n")
+        refused = (self.path / "refused").read_text()
+        self.assertIn("'fuse-overlayfs' is not installed", refused)
+        self.assertEqual(refused.count("\n"), 1)
+        self.assert_used()
+
+    def test_in_a_user_namespace(self):
+        tried = subprocess.run(["unshare", "-Urm", "true"], check=False)
+        if tried.returncode:
+            print("no user namespaces here: not tried in one")
+            return
+        self.assertIn("userxattr", self.in_a_namespace(["-Urm"], self.USE))
+        self.assert_used()
+
+    def test_cargo_builds_on(self):
+        if not CARGO:
+            print("no cargo here: nothing is built")
+            return
+        project = self.path / "project"
+        (project / "src").mkdir(parents=True)
+        (project / "Cargo.toml").write_text(
+            '[package]\nname = "p"\nversion = "0.1.0"\nedition = "2021"\n')
+        (project / "src/lib.rs").write_text("pub fn one() -> u8 { 1 }\n")
+        (project / "src/main.rs").write_text("fn main() { println!(\"{}\", p::one()) }\n")
+        env = os.environ | {"CARGO_TARGET_DIR": str(project / "target")}
+
+        def build():
+            done = subprocess.run([CARGO, "build", "--offline"], cwd=project, env=env,
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stderr.count("Compiling")
+
+        self.assertEqual(build(), 1)
+        self.run_ok("commit", "--key", "target", "./store", project / "target")
+        shutil.rmtree(project / "target")
+        self.point = project / "target"
+        self.point.mkdir()
+        self.run_ok("mount", "--writable", "--key", "target", "./store", self.point)
+        self.assertEqual(build(), 0, "what is mounted is fresh")
+        (project / "src/main.rs").write_text("fn main() { println!(\"{}\", 7) }\n")
+        self.assertEqual(build(), 1)
+        told = subprocess.run([self.point / "debug/p"], capture_output=True, text=True)
+        self.assertEqual(told.stdout, "7\n")
+        self.run_ok("commit", "--key", "target2", "./store", self.point)
+        wanted = self.contents(self.point)
+        self.run_ok("umount", self.point)
+        self.assert_nothing_left()
+        self.run_ok("mount", "--key", "target2", "./store", self.point)
+        self.assertEqual(self.contents(self.point), wanted)
+        self.run_ok("umount", self.point)
+
+
+if __name__ == "__main__":
+    unittest.main()

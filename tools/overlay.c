@@ -1,0 +1,287 @@
+#include "tools/overlay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "fetch/base/cleanup.h"
+#include "fetch/base/io.h"
+#include "fetch/base/log.h"
+#include "tools/remove_tree.h"
+#include "tools/unmount.h"
+
+#define HOME_NAME "larder-overlay-"
+
+void overlay_part(const char *home, const char *part, char *ret)
+{
+	snprintf(ret, PATH_MAX, "%s/%s", home, part);
+}
+
+/* --- HOME ------------------------------------------------------------------------------
+ */
+
+/* An upper layer needs extended attributes, whiteouts and renames of the local kind. */
+static bool can_hold_upper(const char *path)
+{
+	static const unsigned long refused[] = {
+		OVERLAYFS_SUPER_MAGIC,
+		FUSE_SUPER_MAGIC,
+		NFS_SUPER_MAGIC,
+		SMB_SUPER_MAGIC,
+		CIFS_SUPER_MAGIC,
+		SMB2_SUPER_MAGIC,
+		CEPH_SUPER_MAGIC,
+		AFS_FS_MAGIC,
+		V9FS_MAGIC,
+		MSDOS_SUPER_MAGIC,
+		EXFAT_SUPER_MAGIC,
+		ECRYPTFS_SUPER_MAGIC,
+		SQUASHFS_MAGIC,
+	};
+	struct statfs fs;
+	if (statfs(path, &fs) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		if ((unsigned long)fs.f_type == refused[i])
+			return false;
+	return true;
+}
+
+static int make_parts(const char *home)
+{
+	static const char *const parts[] = {"lower", "upper", "work"};
+	char path[PATH_MAX];
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		overlay_part(home, parts[i], path);
+		if (mkdir(path, 0700) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Makes HOME below a directory. -EOPNOTSUPP: the file system there will not do. */
+static int make_below(const char *directory, char *ret)
+{
+	char resolved[PATH_MAX];
+	if (make_directories(directory, 0700) < 0 || !realpath(directory, resolved))
+		return -errno;
+	if (!can_hold_upper(resolved))
+		return -EOPNOTSUPP;
+	if (strlen(resolved) + sizeof("/" HOME_NAME "XXXXXX/lower") > PATH_MAX)
+		return -ENAMETOOLONG;
+	sprintf(ret, "%s/" HOME_NAME "XXXXXX", resolved);
+	if (!mkdtemp(ret))
+		return -errno;
+	int r = make_parts(ret);
+	if (r < 0)
+		remove_tree(ret);
+	return r;
+}
+
+int overlay_home_make(
+	const char *given, const char *cache_dir, char *ret, struct error *e)
+{
+	const char *const places[] = {cache_dir, getenv("XDG_RUNTIME_DIR"), "/tmp"};
+	int r = given ? make_below(given, ret) : -EOPNOTSUPP;
+	for (size_t i = 0; !given && r < 0 && i < sizeof(places) / sizeof(places[0]); i++)
+		if (places[i] && *places[i])
+			r = make_below(places[i], ret);
+	if (r == 0)
+		return 0;
+	if (given && r != -EOPNOTSUPP)
+		return error_set(e, -EINVAL, "cannot use --upper-dir '%s': %s", given,
+			strerror(-r));
+	if (given)
+		return error_set(e, -EINVAL,
+			"--upper-dir '%s' is on a file system that cannot take what an "
+			"overlay "
+			"writes; ext4, xfs, btrfs and tmpfs can",
+			given);
+	return error_set(e, -EINVAL,
+		"neither the cache directory nor '/tmp' can take what an overlay writes; "
+		"name "
+		"a directory on ext4, xfs, btrfs or tmpfs with --upper-dir");
+}
+
+/* --- mounting --------------------------------------------------------------------------
+ */
+
+/* Names are relative to HOME, so that no character in its path needs an escape. */
+static int mount_kernels(const char *home, const char *point)
+{
+	static const char *const ways[] = {
+		/* a link, a chmod or a chown copies no content up */
+		"lowerdir=lower,upperdir=upper,workdir=work,metacopy=on",
+		/* in a user namespace */
+		"lowerdir=lower,upperdir=upper,workdir=work,userxattr",
+		"lowerdir=lower,upperdir=upper,workdir=work",
+	};
+	CLEANUP(cleanup_close) int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (here < 0 || chdir(home) < 0)
+		return -errno;
+	int r = -EINVAL;
+	for (size_t i = 0; r < 0 && i < sizeof(ways) / sizeof(ways[0]); i++) {
+		r = mount("larder", point, "overlay", MS_NOSUID | MS_NODEV, ways[i]) < 0
+			    ? -errno
+			    : 0;
+		log_debug("overlay with '%s': %s", ways[i], strerror(-r));
+	}
+	if (fchdir(here) < 0)
+		log_debug("cannot go back: %s", strerror(errno));
+	return r;
+}
+
+static int mount_fuse(const char *home, const char *point, bool allow_other)
+{
+	const char *const words[] = {"fuse-overlayfs", "-o",
+		"lowerdir=lower,upperdir=upper,workdir=work", point,
+		allow_other ? "-oallow_other" : NULL, NULL};
+	int r = run_program(words, home);
+	return r > 0 ? -EIO : r;
+}
+
+/* Notes whose HOME it is. */
+static int note_point(const char *home, const char *point)
+{
+	char path[PATH_MAX];
+	overlay_part(home, "point", path);
+	return symlink(point, path) < 0 ? -errno : 0;
+}
+
+/* The merged root shows what the upper layer's root says of itself. */
+static int liken_roots(const char *home)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	overlay_part(home, "lower", path);
+	if (stat(path, &st) < 0)
+		return -errno;
+	overlay_part(home, "upper", path);
+	if (chmod(path, st.st_mode & 07777) < 0)
+		return -errno;
+	if (chown(path, st.st_uid, st.st_gid) < 0) /* only root may give things away */
+		log_debug("'%s' keeps its owner: %s", path, strerror(errno));
+	const struct timespec times[] = {st.st_atim, st.st_mtim};
+	return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+}
+
+int overlay_mount(const char *home, const char *point, bool allow_other, struct error *e)
+{
+	int r = liken_roots(home);
+	if (r == 0)
+		r = note_point(home, point);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot prepare '%s'", home);
+	int kernels = mount_kernels(home, point);
+	if (kernels == 0)
+		return 0;
+	r = mount_fuse(home, point, allow_other);
+	if (r == 0)
+		return 0;
+	if (r == -ENOENT)
+		return error_set(e, -EIO,
+			"cannot mount an overlay on '%s': the kernel says \"%s\", and "
+			"'fuse-overlayfs' is not installed; be root, or install that",
+			point, strerror(-kernels));
+	return error_set(e, -EIO,
+		"cannot mount an overlay on '%s': 'fuse-overlayfs' failed", point);
+}
+
+/* --- found again -----------------------------------------------------------------------
+ */
+
+struct search {
+	const char *point;
+	char *home; /* "": not found yet */
+};
+
+/* Later mounts lie on earlier ones, so the last that fits is the one that is seen. */
+static void consider(void *arg, const char *mountpoint, const char *type)
+{
+	const struct search *s = arg;
+	char home[PATH_MAX], path[PATH_MAX], point[PATH_MAX];
+	size_t len = strlen(mountpoint), tail = strlen("/lower");
+	if (strcmp(type, "fuse.larderfs") != 0 || len <= tail ||
+		strcmp(mountpoint + len - tail, "/lower") != 0)
+		return;
+	snprintf(home, sizeof(home), "%.*s", (int)(len - tail), mountpoint);
+	if (!strstr(home, "/" HOME_NAME))
+		return;
+	overlay_part(home, "point", path);
+	ssize_t got = readlink(path, point, sizeof(point) - 1);
+	if (got <= 0)
+		return;
+	point[got] = '\0';
+	if (strcmp(point, s->point) == 0)
+		strcpy(s->home, home);
+}
+
+bool overlay_home_of(const char *point, char *ret)
+{
+	struct mount_facts facts;
+	struct search search = {point, ret};
+	*ret = '\0';
+	if (mount_facts_of(point, &facts, NULL) < 0 || !facts.mounted)
+		return false;
+	if (strcmp(facts.type, "overlay") != 0 &&
+		strcmp(facts.type, "fuse.fuse-overlayfs") != 0)
+		return false;
+	return mounts_each(consider, &search, NULL) == 0 && *ret;
+}
+
+/* --- afterwards ------------------------------------------------------------------------
+ */
+
+int overlay_check_keep(const char *home, const char *wanted, char *ret, struct error *e)
+{
+	struct stat there, parent, ours;
+	if (mountpoint_resolve(wanted, ret, e) < 0)
+		return error_prefix(e, "--keep-upper"), -EINVAL;
+	if (lstat(ret, &there) == 0)
+		return error_set(
+			e, -EINVAL, "--keep-upper '%s' is there already", wanted);
+	char above[PATH_MAX];
+	strcpy(above, ret);
+	*strrchr(above, '/') = '\0';
+	if (stat(*above ? above : "/", &parent) < 0 || stat(home, &ours) < 0)
+		return error_set_errno(e, -errno, "--keep-upper '%s'", wanted);
+	if (parent.st_dev != ours.st_dev)
+		return error_set(e, -EINVAL,
+			"--keep-upper '%s' is on another file system than '%s'", wanted,
+			home);
+	return 0;
+}
+
+static int keep_upper(const char *home, const char *keep, struct error *e)
+{
+	char upper[PATH_MAX];
+	overlay_part(home, "upper", upper);
+	if (rename(upper, keep) < 0)
+		return error_set_errno(e, -errno,
+			"what was written stays in '%s': cannot move it to '%s'", upper,
+			keep);
+	return 0;
+}
+
+int overlay_dispose(const char *home, const char *keep, bool lazy, struct error *e)
+{
+	char lower[PATH_MAX];
+	struct mount_facts facts;
+	overlay_part(home, "lower", lower);
+	int r = mount_facts_of(lower, &facts, e);
+	if (r == 0 && facts.mounted)
+		r = lazy ? unmount(lower, true, e) : unmount_lower(lower, e);
+	if (r == 0 && *keep)
+		r = keep_upper(home, keep, e);
+	if (r < 0)
+		return r;
+	r = remove_tree(home);
+	return r < 0 ? error_set_errno(e, r, "cannot remove '%s'", home) : 0;
+}

@@ -1,0 +1,48 @@
+/*
+ * What makes a mount writable: an overlay over a mount of larderfs that only it sees.
+ *
+ *     MOUNTPOINT   the overlay: the two below as one
+ *     HOME/upper   what was written
+ *     HOME/lower   larderfs, read-only
+ *     HOME/work    the overlay's own
+ *     HOME/point   a link that names MOUNTPOINT
+ *
+ * HOME is one mount's own directory, mode 0700, named larder-overlay-XXXXXX. HOME/lower
+ * stands in mountinfo, and HOME/point tells whose it is: so a mountpoint's HOME is found
+ * without asking a daemon. The overlay is the kernel's where we may mount it, else that
+ * of fuse-overlayfs.
+ */
+#ifndef LARDER_TOOLS_OVERLAY_H
+#define LARDER_TOOLS_OVERLAY_H
+
+#include <stdbool.h>
+
+#include "fetch/base/error.h"
+#include "fetch/base/mounts.h"
+
+/* Makes a HOME with its three directories on a file system that can hold an upper layer:
+ * below `given`, or (NULL) the first that will do of cache_dir (which may be "" or NULL),
+ * $XDG_RUNTIME_DIR and /tmp. ret: PATH_MAX bytes. -EINVAL when none will do. */
+int overlay_home_make(
+	const char *given, const char *cache_dir, char *ret, struct error *e);
+
+/* The path of one of HOME's directories. ret: PATH_MAX bytes. */
+void overlay_part(const char *home, const char *part, char *ret);
+
+/* Mounts the overlay of HOME on point. -EIO with what to do when it cannot be had. */
+int overlay_mount(const char *home, const char *point, bool allow_other, struct error *e);
+
+/* The HOME behind a mountpoint (absolute, without symlinks); false when it is no overlay
+ * of ours. ret: PATH_MAX bytes. */
+bool overlay_home_of(const char *point, char *ret);
+
+/* Could HOME's upper layer be moved to `wanted`? ret: PATH_MAX bytes, where to, absolute.
+ * -EINVAL: something is there, or it is on another file system. */
+int overlay_check_keep(const char *home, const char *wanted, char *ret, struct error *e);
+
+/* After the overlay is unmounted: unmounts the lower one, moves the upper layer to keep
+ * (unless ""), and removes the rest. What cannot be kept stays in HOME, and the sentence
+ * says so. unmount_lower()'s errors, -errno of rename(2) and unlink(2). */
+int overlay_dispose(const char *home, const char *keep, bool lazy, struct error *e);
+
+#endif

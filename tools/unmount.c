@@ -1,0 +1,154 @@
+#include "tools/unmount.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "fetch/base/call.h"
+#include "fetch/base/cleanup.h"
+#include "fetch/base/exit_code.h"
+#include "fetch/base/io.h"
+#include "fetch/json.h"
+
+#define STATUS_MAX (64u << 10)          /* bytes: the kernel's limit for an xattr */
+#define GONE_NS    (10 * NS_PER_SECOND) /* the daemon's time to end after the unmount */
+
+extern char **environ;
+
+/* The number may be of another pid namespace, and then be anybody's here. */
+static bool is_larderfs(pid_t pid)
+{
+	char path[64];
+	CLEANUP(cleanup_free) char *name = NULL;
+	size_t len;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	return read_small_file(path, sizeof(path), &name, &len) == 0 &&
+	       !strcmp(name, "larderfs\n");
+}
+
+/* A descriptor for the daemon behind the mount, or -1 when it is dead or will not say.
+ * The kernel answers stat(2) of a dead daemon's mount from its cache, but not this. */
+static int open_daemon(const char *path, bool *ret_dead)
+{
+	CLEANUP(cleanup_free) char *text = malloc(STATUS_MAX);
+	ssize_t len = text ? getxattr(path, "user.larder.status", text, STATUS_MAX) : 0;
+	*ret_dead = len < 0 && errno == ENOTCONN;
+	int64_t pid;
+	if (len <= 0 || json_get_integer(text, (size_t)len, "pid", &pid) < 0 ||
+		pid <= 0 || pid > INT_MAX)
+		return -1;
+	int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	if (fd >= 0 && !is_larderfs((pid_t)pid)) /* fd holds the number: look now */
+		cleanup_close(&fd);
+	return fd;
+}
+
+static int wait_for_end(int daemon, const char *path, struct error *e)
+{
+	if (daemon < 0)
+		return 0;
+	struct pollfd poll_fd = {.fd = daemon, .events = POLLIN};
+	uint64_t deadline = clock_monotonic_ns() + GONE_NS;
+	for (;;) {
+		uint64_t now = clock_monotonic_ns();
+		if (now >= deadline)
+			break;
+		int n = poll(&poll_fd, 1, (int)((deadline - now) / NS_PER_MS) + 1);
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return error_set_errno(e, -errno, "cannot wait for the daemon");
+	}
+	return error_set(
+		e, -ETIMEDOUT, "'%s' is unmounted, but its daemon has not ended", path);
+}
+
+/* Our signals are blocked; a child's are not. */
+static int spawn(const char *const words[], const char *directory, pid_t *ret)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	int r = directory ? posix_spawn_file_actions_addchdir_np(&actions, directory) : 0;
+	if (r == 0)
+		r = posix_spawnp(ret, words[0], &actions, &attributes,
+			(char *const *)words, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+int run_program(const char *const words[], const char *directory)
+{
+	pid_t pid;
+	int status, r = spawn(words, directory, &pid);
+	if (r < 0)
+		return r;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFSIGNALED(status) ? EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* fusermount3 may unmount for those who are not root. */
+static int run_fusermount(const char *path, bool lazy, struct error *e)
+{
+	const char *const words[] = {
+		"fusermount3", "-q", lazy ? "-uz" : "-u", "--", path, NULL};
+	int r = run_program(words, NULL);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot run 'fusermount3'");
+	return r > 0 ? -EBUSY : 0;
+}
+
+int unmount(const char *path, bool lazy, struct error *e)
+{
+	int r = 0;
+	if (geteuid() == 0)
+		r = umount2(path, lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) <
+				    0
+			    ? -errno
+			    : 0;
+	else
+		r = run_fusermount(path, lazy, e);
+	if (r == -EBUSY) {
+		error_set(e, -EIO,
+			"'%s' is in use; end what uses it (fuser -vm %s), or give --lazy",
+			path, path);
+		return -EIO;
+	}
+	return r < 0 ? error_set_errno(e, r, "cannot unmount '%s'", path) : 0;
+}
+
+int unmount_larderfs(const char *path, bool lazy, struct error *e)
+{
+	if (lazy)
+		return unmount(path, true, e);
+	bool dead;
+	CLEANUP(cleanup_close) int daemon = open_daemon(path, &dead);
+	int r = unmount(path, dead, e);
+	return r < 0 ? r : wait_for_end(daemon, path, e);
+}
+
+int unmount_lower(const char *path, struct error *e)
+{
+	bool dead;
+	CLEANUP(cleanup_close) int daemon = open_daemon(path, &dead);
+	int r = unmount(path, true, e);
+	return r < 0 ? r : wait_for_end(daemon, path, e);
+}

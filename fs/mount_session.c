@@ -1,10 +1,12 @@
 #include "fs/mount_session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fetch/base/lock.h"
 #include "fetch/base/thread.h"
@@ -251,6 +253,20 @@ static bool end_loop(struct mount_session *s)
 	return by_itself;
 }
 
+/* Somebody has unmounted lazily, and perhaps mounted anew at the same place. libfuse
+ * would unmount by path, unless poll(2) says that the connection is gone; it says the
+ * same of a pipe that nobody reads. Closing the device ends our mount for whoever still
+ * uses it. */
+static void hang_up(struct fuse_session *fuse)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return;
+	close(ends[0]);
+	dup3(ends[1], fuse_session_fd(fuse), O_CLOEXEC);
+	close(ends[1]);
+}
+
 void mount_session_free(struct mount_session *s)
 {
 	if (!s)
@@ -261,11 +277,9 @@ void mount_session_free(struct mount_session *s)
 	larderfs_detach(s->fs);
 	bool by_itself = s->started && end_loop(s);
 	if (s->fuse) {
-		/* Somebody may have unmounted lazily, and mounted anew at the same place.
-		 * A session that ended by itself has nothing mounted; libfuse sees that.
-		 */
-		if (by_itself || !s->place.device[0] || mountpoint_is_ours(&s->place))
-			fuse_session_unmount(s->fuse);
+		if (!by_itself && s->place.device[0] && !mountpoint_is_ours(&s->place))
+			hang_up(s->fuse);
+		fuse_session_unmount(s->fuse);
 		fuse_session_destroy(s->fuse);
 	}
 	pthread_cond_destroy(&s->changed);

@@ -102,13 +102,15 @@ int http_probe_quick(const struct http_root *root, const struct call *call,
 
 /* --- fresh keys --------------------------------------------------------------------- */
 
-int http_probe_fresh_key(char ret[static PROBE_KEY_SIZE])
+int probe_key_init(const struct http_root *root, struct probe_key *ret, struct error *e)
 {
 	char nonce[NONCE_SIZE];
+	*ret = (struct probe_key){.path = BUF_INIT(HTTP_PATH_MAX)};
 	int r = nonce_new(nonce);
-	if (r == 0)
-		snprintf(ret, PROBE_KEY_SIZE, PROBE_KEY "-%s", nonce);
-	return r;
+	if (r < 0)
+		return error_set_errno(e, r, "cannot probe '%s'", root->store);
+	snprintf(ret->name, sizeof(ret->name), PROBE_KEY "-%s", nonce);
+	return http_target_of(root, ret->name, &ret->path, &ret->target, e);
 }
 
 /* True when something was removed. */
@@ -135,12 +137,14 @@ static bool remove_latest(const struct http_target *t, const struct call *call)
 	       response.status >= 200 && response.status < 300;
 }
 
-void http_probe_clean_up(const struct http_target *t)
+void probe_key_finish(struct probe_key *k)
 {
 	const struct call call = {
 		.deadline_ns = clock_monotonic_ns() + PROBE_CLEAN_UP_NS};
-	for (unsigned i = 0; i < CLEAN_MAX && remove_latest(t, &call); i++)
-		;
+	for (unsigned i = 0; k->target.path && i < CLEAN_MAX; i++)
+		if (!remove_latest(&k->target, &call))
+			break;
+	buf_finish(&k->path);
 }
 
 /* --- races -------------------------------------------------------------------------- */
@@ -247,33 +251,19 @@ static int race_put(void *arg, unsigned number, const struct call *call, bool *r
 static int race_once(const struct http_root *root, const struct call *call,
 	unsigned racers, unsigned *ret_winners, struct error *e)
 {
-	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
-	char key[PROBE_KEY_SIZE];
-	struct http_target target;
-	int r = http_probe_fresh_key(key);
-	if (r == 0)
-		r = http_target_of(root, key, &path, &target, e);
-	if (r < 0)
-		return r;
-	r = http_probe_race(call, racers, race_put, &target, ret_winners, e);
-	http_probe_clean_up(&target);
-	return r;
+	CLEANUP(probe_key_finish) struct probe_key key;
+	int r = probe_key_init(root, &key, e);
+	return r < 0 ? r
+		     : http_probe_race(
+			       call, racers, race_put, &key.target, ret_winners, e);
 }
 
 static int probe_fresh(const struct http_root *root, const struct call *call,
 	enum honour *ret, struct error *e)
 {
-	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
-	char key[PROBE_KEY_SIZE];
-	struct http_target target;
-	int r = http_probe_fresh_key(key);
-	if (r == 0)
-		r = http_target_of(root, key, &path, &target, e);
-	if (r < 0)
-		return r;
-	r = probe_twice(&target, call, ret, e);
-	http_probe_clean_up(&target);
-	return r;
+	CLEANUP(probe_key_finish) struct probe_key key;
+	int r = probe_key_init(root, &key, e);
+	return r < 0 ? r : probe_twice(&key.target, call, ret, e);
 }
 
 int http_probe_races(const struct http_root *root, const struct call *call,

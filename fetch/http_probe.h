@@ -22,12 +22,19 @@ int http_probe_quick(const struct http_root *root, const struct call *call,
 int http_probe_races(const struct http_root *root, const struct call *call,
 	unsigned racers, unsigned rounds, enum honour *ret, struct error *e);
 
-/* A key that nobody else has. 0 or -EIO. */
-int http_probe_fresh_key(char ret[static PROBE_KEY_SIZE]);
+/* A key that nobody else has, as a target. Not to be moved: it points into itself. */
+struct probe_key {
+	char name[PROBE_KEY_SIZE];
+	struct buf path; /* owned */
+	struct http_target target;
+};
 
-/* Removes the key, all versions of it that come to light, where that is allowed; within
- * some seconds of its own. */
-void http_probe_clean_up(const struct http_target *t);
+/* 0, -EIO, -EINVAL, -ENOMEM; to be finished either way. */
+int probe_key_init(const struct http_root *root, struct probe_key *ret, struct error *e);
+
+/* Removes what is under it (all versions that come to light) where that is allowed,
+ * within some seconds of its own. */
+void probe_key_finish(struct probe_key *k);
 
 /* One of the racers, numbered from 0. 0 and *ret_won, or an error. */
 typedef int racer_fn(void *arg, unsigned number, const struct call *call, bool *ret_won,

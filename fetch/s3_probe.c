@@ -115,18 +115,12 @@ static int complete_at_once(const struct http_target *t, const struct call *call
 static int probe_complete_on(const struct http_root *root, const struct call *call,
 	unsigned racers, enum honour *ret, struct error *e)
 {
-	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
-	char key[PROBE_KEY_SIZE];
-	struct http_target target;
+	CLEANUP(probe_key_finish) struct probe_key key;
 	unsigned winners = 0;
-	int r = http_probe_fresh_key(key);
+	int r = probe_key_init(root, &key, e);
 	if (r == 0)
-		r = http_target_of(root, key, &path, &target, e);
-	if (r < 0)
-		return r;
-	r = racers ? complete_at_once(&target, call, racers, &winners, e)
-		   : complete_twice(&target, call, ret, e);
-	http_probe_clean_up(&target);
+		r = racers ? complete_at_once(&key.target, call, racers, &winners, e)
+			   : complete_twice(&key.target, call, ret, e);
 	if (r == 0 && winners > 1)
 		*ret = HONOUR_SEQUENTIAL;
 	return r;

@@ -24,6 +24,8 @@
 const struct option_info options_table[] = {
 	{ "key", 'k', "KEY", "LARDER_KEY", OPTION_TEXT, KEYED,
 	  "the key", AT(key) },
+	{ "scope", 0, "NAMES", "LARDER_SCOPE", OPTION_TEXT, KEYED,
+	  "SCOPE or SCOPE:TRUSTED...: before the key", AT(scope) },
 	{ "fallback-key", 0, "PREFIX", NULL, OPTION_LIST, MOUNTING | COMMAND_RESTORE,
 	  "else the newest key that begins so; repeatable", AT(fallback_keys) },
 	{ "fail-on-miss", 0, NULL, NULL, OPTION_FLAG, MOUNTING | COMMAND_RESTORE,

@@ -54,6 +54,7 @@ struct options {
 	const char *prefetch;
 	const char *uid;
 	const char *gid;
+	const char *scope;
 	const char *log_file;
 	const char *upper_dir;
 	const char *keep_upper;

@@ -14,7 +14,6 @@
 #include "fetch/base/log.h"
 #include "fetch/base/output_file.h"
 #include "fetch/base/process.h"
-#include "fetch/newest_key.h"
 #include "fs/daemon.h"
 #include "fs/ending.h"
 #include "fs/mount_session.h"
@@ -51,39 +50,20 @@ static struct call start_call(const struct run *run)
 	};
 }
 
-static int show(struct run *run, const char *key, struct error *e)
+static int show(void *arg, const char *key, struct error *e)
 {
+	struct run *run = arg;
 	const struct call call = start_call(run);
 	return larderfs_show(run->fs, &call, key, e);
 }
 
-static int show_newest(struct run *run, const char *prefix, struct error *e)
-{
-	const struct call call = start_call(run);
-	CLEANUP(cleanup_free) char *key = NULL;
-	int r = newest_key(run->fs->store, &call, prefix, &key, e);
-	if (r == -EOPNOTSUPP)
-		return error_set(e, -EINVAL,
-			"'%s' cannot be listed, so --fallback-key finds nothing there",
-			store_name(run->fs->store));
-	return r < 0 ? r : show(run, key, e);
-}
-
-/* The exact key first, then each prefix in the order given. */
 static int show_wanted(struct run *run, struct error *e)
 {
-	const struct word_vec *prefixes = &run->options->said.fallback_keys;
-	struct error miss = {0};
-	int r = show(run, run->options->key, &miss);
-	if (r != -ENOENT || !prefixes->len) {
-		error_copy(e, &miss);
-		return r;
-	}
-	for (size_t i = 0; i < prefixes->len && r == -ENOENT; i++)
-		r = show_newest(run, prefixes->data[i], e);
-	if (r == -ENOENT)
-		error_copy(e, &miss);
-	return r;
+	const struct fs_options *o = run->options;
+	const struct call call = start_call(run);
+	if (!o->key)
+		return show(run, NULL, e);
+	return key_choice_find(&o->keys, run->fs->store, &call, show, run, e);
 }
 
 static int tell_output(struct run *run, struct error *e)
@@ -100,7 +80,7 @@ static int tell_output(struct run *run, struct error *e)
 		generation_pin(g, &pin);
 		digest_hex(generation_identity(g), identity);
 		facts.key = doorway_key(doorway_of(g));
-		facts.hit = strcmp(facts.key, run->options->key) == 0;
+		facts.hit = key_choice_is_exact(&run->options->keys, facts.key);
 		facts.identity = identity;
 		facts.etag = pin.etag;
 		facts.size = pin.size;

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fetch/key.h"
 #include "fetch/store_url.h"
 
 #define ID_MOST (UINT32_MAX - 1) /* (uid_t)-1 means "nobody said" to many calls */
@@ -23,6 +22,7 @@ void fs_options_finish(struct fs_options *o)
 {
 	options_finish(&o->said);
 	mount_words_finish(&o->words);
+	key_choice_finish(&o->keys);
 	buf_finish(&o->fallback);
 }
 
@@ -77,13 +77,17 @@ static int read_places(struct fs_options *o, struct error *e)
 
 static int read_key(struct fs_options *o, struct error *e)
 {
-	o->key = o->said.key;
-	if (o->key)
-		return key_check(o->key, e);
-	if (o->said.fallback_keys.len)
+	const struct options *said = &o->said;
+	if (!said->key && said->fallback_keys.len)
 		return error_set(
 			e, -EINVAL, "--fallback-key wants a --key to fall back from");
-	return 0;
+	if (!said->key)
+		return 0;
+	int r = key_choice_init(&o->keys, said->scope, said->key,
+		said->fallback_keys.data, said->fallback_keys.len, e);
+	if (r == 0)
+		o->key = key_choice_own(&o->keys);
+	return r;
 }
 
 static int check_prefetch(const struct options *said, struct error *e)

@@ -9,17 +9,19 @@
 #include <sys/types.h>
 
 #include "fetch/base/buf.h"
+#include "fetch/key_choice.h"
 #include "fetch/options.h"
 #include "fs/mount_words.h"
 
 struct fs_options {
 	struct options said;      /* owned; borrows from words */
 	struct mount_words words; /* owned */
+	struct key_choice keys;   /* owned; empty where key is NULL */
 	struct buf fallback;      /* owned: the store's URL when none was named */
 
 	const char *store;      /* URL. Borrowed from the three above, as all below */
 	const char *mountpoint; /* as given */
-	const char *key;        /* checked; NULL: the whole store */
+	const char *key;        /* with its scope; NULL: the whole store */
 	uid_t uid;
 	gid_t gid;
 	bool version; /* only the version is wanted (or, said.help, the help) */

@@ -23,7 +23,8 @@
 
 struct commit {
 	const struct options *o; /* borrowed */
-	const char *key;         /* borrowed */
+	struct key_choice keys;  /* owned */
+	const char *key;         /* borrowed from keys */
 	const char *directory;   /* borrowed */
 	int fd;                  /* owned: directory */
 	struct session session;
@@ -43,6 +44,7 @@ static void commit_finish(struct commit *c)
 {
 	publication_free(c->publication);
 	session_finish(&c->session);
+	key_choice_finish(&c->keys);
 	cleanup_close(&c->fd);
 }
 
@@ -309,7 +311,10 @@ int cmd_commit(const struct options *o, struct error *e)
 	};
 	int r = check_options(o, e);
 	if (r == 0)
-		r = session_key(o, &c.key, e);
+		r = session_keys(o, &c.keys, e);
+	if (r < 0)
+		return r;
+	c.key = key_choice_own(&c.keys);
 	if (r == 0)
 		r = open_directory(&c, e);
 	if (r == 0)

@@ -3,6 +3,7 @@
 
 #include "fetch/base/json_out.h"
 #include "fetch/base/output_file.h"
+#include "fetch/key.h"
 #include "tools/command.h"
 #include "tools/session.h"
 
@@ -34,21 +35,39 @@ static int append_output(const struct options *o, const char *key, const struct 
 	return output_append(o->output, &facts, e);
 }
 
+/* A key that was found. */
+struct found {
+	const struct session *session;
+	char key[KEY_MAX + 1];
+	struct pin pin;
+};
+
+static int look(void *arg, const char *key, struct error *e)
+{
+	struct found *f = arg;
+	int r = store_stat_object(
+		f->session->store, &f->session->call, key, &f->pin, NULL, e);
+	if (r == 0)
+		snprintf(f->key, sizeof(f->key), "%s", key);
+	return r;
+}
+
 int cmd_exists(const struct options *o, struct error *e)
 {
-	const char *key;
-	int r = session_key(o, &key, e);
+	CLEANUP(key_choice_finish) struct key_choice keys = {0};
+	int r = session_keys(o, &keys, e);
 	if (r < 0)
 		return r;
 	CLEANUP(session_finish) struct session s = { 0 };
 	r = session_open(&s, o, 1, true, e);
 	if (r < 0)
 		return r;
-	struct pin pin;
-	r = store_stat_object(s.store, &s.call, key, &pin, NULL, e);
+	struct found f = { .session = &s };
+	r = session_find(&s, &keys, look, &f, e);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	const struct pin *found = r == 0 ? &pin : NULL;
+	const struct pin *found = r == 0 ? &f.pin : NULL;
+	const char *key = found ? f.key : key_choice_own(&keys);
 	if (o->json)
 		print_json(key, found);
 	else if (!o->quiet)

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "fetch/base/json_out.h"
+#include "fetch/key.h"
 #include "tools/command.h"
 #include "tools/human.h"
 #include "tools/open_archive.h"
@@ -132,30 +133,49 @@ static void trim_path(const char *path, char *ret, size_t size)
 	snprintf(ret, size, "%.*s", (int)len, path);
 }
 
+struct opened {
+	const struct options *o;
+	struct session *s;
+	struct archive *archive;    /* owned */
+	struct range_source *local; /* owned */
+	char key[KEY_MAX + 1];
+};
+
+static void opened_finish(struct opened *f)
+{
+	archive_free(f->archive);
+	range_source_free(f->local);
+}
+
+static int open_key(void *arg, const char *key, struct error *e)
+{
+	struct opened *f = arg;
+	CLEANUP(cleanup_object) struct object *object = NULL;
+	int r = store_open_object(
+		f->s->store, &f->s->call, key, ARCHIVE_TAIL_SIZE, &object, NULL, e);
+	snprintf(f->key, sizeof(f->key), "%s", key);
+	return r < 0 ? r
+		     : open_archive(f->s, &f->o->settings, key, object, false,
+			       &f->archive, &f->local, e);
+}
+
 static int list_files(
 	const struct options *o, struct session *s, const char *path, struct error *e)
 {
-	const char *key;
-	int r = session_key(o, &key, e);
-	if (r < 0)
-		return r;
-	CLEANUP(cleanup_object) struct object *object = NULL;
-	r = store_open_object(
-		s->store, &s->call, key, ARCHIVE_TAIL_SIZE, &object, NULL, e);
-	if (r < 0)
-		return r;
-	CLEANUP(cleanup_archive) struct archive *archive = NULL;
-	CLEANUP(cleanup_range_source) struct range_source *local = NULL;
-	r = open_archive(s, &o->settings, key, object, false, &archive, &local, e);
+	CLEANUP(key_choice_finish) struct key_choice keys = { 0 };
+	CLEANUP(opened_finish) struct opened f = { .o = o, .s = s };
+	int r = session_keys(o, &keys, e);
+	if (r == 0)
+		r = session_find(s, &keys, open_key, &f, e);
 	if (r < 0)
 		return r;
 	char trimmed[4096];
 	uint32_t entry;
 	trim_path(path, trimmed, sizeof(trimmed));
-	const struct index *ix = archive_index(archive);
+	const struct index *ix = archive_index(f.archive);
 	r = index_find(ix, trimmed, &entry);
 	if (r < 0)
-		return error_set_errno(e, r, "'%s' in key '%s'", trimmed, key);
+		return error_set_errno(e, r, "'%s' in key '%s'", trimmed, f.key);
 	if (S_ISDIR(index_mode(ix, entry)))
 		print_directory(ix, entry, o->json);
 	else if (o->json)

@@ -82,8 +82,8 @@ static int mount_writable(const struct options *o, struct error *e)
 
 int cmd_mount(const struct options *o, struct error *e)
 {
-	const char *key;
-	int r = o->key ? session_key(o, &key, e) : 0;
+	CLEANUP(key_choice_finish) struct key_choice keys = {0};
+	int r = o->key ? session_keys(o, &keys, e) : 0;
 	if (r < 0)
 		return r;
 	if (!o->writable && o->upper_dir)

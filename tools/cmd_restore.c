@@ -17,7 +17,6 @@
 #include "fetch/base/log.h"
 #include "fetch/base/output_file.h"
 #include "fetch/chunk_cache.h"
-#include "fetch/newest_key.h"
 #include "fetch/pinned_source.h"
 #include "tools/command.h"
 #include "tools/human.h"
@@ -38,7 +37,9 @@ struct attempt {
 struct restore {
 	const struct options *o; /* borrowed */
 	const char *target;      /* borrowed */
-	const char *wanted;      /* borrowed: the key asked for */
+	struct key_choice keys;  /* owned: those asked for */
+	const char *wanted;      /* borrowed from keys: the first of them */
+	struct object *object;   /* owned: what was found, until an attempt takes it */
 	char *found;             /* owned: the key there is; NULL: a miss */
 	struct session session;
 	struct chunk_cache *cache; /* owned; NULL: none */
@@ -59,19 +60,21 @@ static void attempt_finish(struct attempt *a)
 static void restore_finish(struct restore *r)
 {
 	chunk_cache_free(r->cache);
+	object_free(r->object);
 	session_finish(&r->session);
+	key_choice_finish(&r->keys);
 	free(r->found);
 }
 
 /* --- which key -------------------------------------------------------------------------
  */
 
-static int open_key(
-	struct restore *r, const char *key, struct object **ret, struct error *e)
+static int open_key(void *arg, const char *key, struct error *e)
 {
+	struct restore *r = arg;
 	bool denied;
 	int code = store_open_object(r->session.store, &r->session.call, key,
-		ARCHIVE_TAIL_SIZE, ret, &denied, e);
+		ARCHIVE_TAIL_SIZE, &r->object, &denied, e);
 	if (denied)
 		log_warning(
 			"the store denies access to key '%s', which it also does where "
@@ -82,20 +85,6 @@ static int open_key(
 	free(r->found);
 	r->found = strdup(key);
 	return r->found ? 0 : error_set_errno(e, -ENOMEM, "cannot open key '%s'", key);
-}
-
-/* The key, else the newest of the first prefix that has any. -ENOENT: none. */
-static int open_any(struct restore *r, struct object **ret, struct error *e)
-{
-	int code = open_key(r, r->wanted, ret, e);
-	for (size_t i = 0; code == -ENOENT && i < r->o->fallback_keys.len; i++) {
-		CLEANUP(cleanup_free) char *key = NULL;
-		code = newest_key(r->session.store, &r->session.call,
-			r->o->fallback_keys.data[i], &key, e);
-		if (code == 0)
-			code = open_key(r, key, ret, e);
-	}
-	return code;
 }
 
 /* --- one version -----------------------------------------------------------------------
@@ -175,7 +164,7 @@ static void print_json(const struct restore *r, const struct attempt *a)
 {
 	printf("{\"key\":");
 	json_string(stdout, r->wanted);
-	printf(",\"hit\":%s", a && !strcmp(r->wanted, r->found) ? "true" : "false");
+	printf(",\"hit\":%s", a && key_choice_is_exact(&r->keys, r->found) ? "true" : "false");
 	if (a) {
 		char identity[DIGEST_HEX_SIZE];
 		digest_hex(archive_identity(a->archive), identity);
@@ -217,7 +206,7 @@ static int conclude(const struct restore *r, const struct attempt *a, struct err
 	if (a)
 		digest_hex(archive_identity(a->archive), identity);
 	const struct output_facts facts = {
-		.hit = a && !strcmp(r->wanted, r->found),
+		.hit = a && key_choice_is_exact(&r->keys, r->found),
 		.key = a ? r->found : NULL,
 		.identity = identity,
 		.etag = a ? a->pin.etag : NULL,
@@ -238,7 +227,8 @@ static int conclude(const struct restore *r, const struct attempt *a, struct err
 static int restore_once(struct restore *r, struct error *e)
 {
 	CLEANUP(attempt_finish) struct attempt a = {0};
-	int code = open_any(r, &a.object, e);
+	int code = session_find(&r->session, &r->keys, open_key, r, e);
+	a.object = steal_pointer(r->object);
 	if (code == -ENOENT)
 		return conclude(r, NULL, e);
 	if (code == 0)
@@ -268,9 +258,11 @@ int cmd_restore(const struct options *o, struct error *e)
 		.target = o->arguments.data[o->arguments.len - 1],
 		.begun_ns = clock_monotonic_ns(),
 	};
-	int code = session_key(o, &r.wanted, e);
-	if (code == 0)
-		code = session_open(&r.session, o, 2, false, e);
+	int code = session_keys(o, &r.keys, e);
+	if (code < 0)
+		return code;
+	r.wanted = key_choice_own(&r.keys);
+	code = session_open(&r.session, o, 2, false, e);
 	if (code < 0)
 		return code;
 	open_cache(&r);

@@ -24,7 +24,8 @@
 
 struct verification {
 	const struct options *o;
-	const char *key;
+	struct key_choice keys; /* owned */
+	char *key;              /* owned: the one that was found */
 	struct session session;
 	struct object *object;       /* owned */
 	struct archive *archive;     /* owned */
@@ -51,6 +52,8 @@ static void verification_finish(struct verification *v)
 	archive_free(v->archive);
 	object_free(v->object);
 	session_finish(&v->session);
+	key_choice_finish(&v->keys);
+	free(v->key);
 	pthread_mutex_destroy(&v->lock);
 }
 
@@ -149,11 +152,20 @@ static void work_in_parallel(struct verification *v)
 		pthread_join(threads[i], NULL);
 }
 
+static int open_key(void *arg, const char *key, struct error *e)
+{
+	struct verification *v = arg;
+	int r = store_open_object(v->session.store, &v->session.call, key,
+		ARCHIVE_TAIL_SIZE, &v->object, NULL, e);
+	if (r < 0)
+		return r;
+	v->key = strdup(key);
+	return v->key ? 0 : error_set_errno(e, -ENOMEM, "key '%s'", key);
+}
+
 static int open_object(struct verification *v, struct error *e)
 {
-	const struct call *call = &v->session.call;
-	int r = store_open_object(
-		v->session.store, call, v->key, ARCHIVE_TAIL_SIZE, &v->object, NULL, e);
+	int r = session_find(&v->session, &v->keys, open_key, v, e);
 	if (r < 0)
 		return r;
 	r = open_archive(&v->session, &v->o->settings, v->key, v->object, true,
@@ -241,7 +253,7 @@ int cmd_verify(const struct options *o, struct error *e)
 		.begun_ns = clock_monotonic_ns(),
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
-	int r = session_key(o, &v.key, e);
+	int r = session_keys(o, &v.keys, e);
 	if (r == 0)
 		r = session_open(&v.session, o, 1, false, e);
 	if (r == 0)

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "fetch/base/lock.h"
-#include "fetch/key.h"
 #include "fetch/store_url.h"
 
 static struct cancel on_signal;
@@ -100,13 +99,16 @@ void session_finish(struct session *s)
 	cleanup_store(&s->store);
 }
 
-int session_key(const struct options *o, const char **ret, struct error *e)
+int session_keys(const struct options *o, struct key_choice *ret, struct error *e)
 {
 	if (!o->key)
 		return error_set(e, -EINVAL, "no key was named: give --key, or set LARDER_KEY");
-	int r = key_check(o->key, e);
-	if (r < 0)
-		return r;
-	*ret = o->key;
-	return 0;
+	return key_choice_init(
+		ret, o->scope, o->key, o->fallback_keys.data, o->fallback_keys.len, e);
+}
+
+int session_find(struct session *s, const struct key_choice *keys, key_try_fn *fn, void *arg,
+	struct error *e)
+{
+	return key_choice_find(keys, s->store, &s->call, fn, arg, e);
 }

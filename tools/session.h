@@ -11,6 +11,7 @@
 
 #include "fetch/base/buf.h"
 #include "fetch/base/call.h"
+#include "fetch/key_choice.h"
 #include "fetch/store.h"
 #include "fetch/options.h"
 
@@ -43,7 +44,12 @@ void session_finish(struct session *s);
 /* Did the arguments begin with STORE? full: how many there are with it. */
 bool session_store_given(const struct options *o, size_t full);
 
-/* The key, checked; -EINVAL when there is none. */
-int session_key(const struct options *o, const char **ret, struct error *e);
+/* Which keys will do: --key in its --scope, and what --fallback-key says. To be finished.
+ * -EINVAL when there is no key, or it is none. */
+int session_keys(const struct options *o, struct key_choice *ret, struct error *e);
+
+/* Opens the first of the keys there is; key_choice_find(). */
+int session_find(struct session *s, const struct key_choice *keys, key_try_fn *fn, void *arg,
+	struct error *e);
 
 #endif

@@ -229,10 +229,10 @@ static int read_once(struct pinned_source *p, const struct call *call, uint64_t 
 	r = range_source_read(object_source(held->object), call, offset, len, buf, e);
 	if (r == -ENOENT)
 		remember_vanished(p, held);
-	if (r == -ESTALE && may_reopen) {
+	if (r == -ESTALE && may_reopen && call->priority != PRIORITY_PREFETCH) {
 		r = reopen(p, call, held, e);
 		*ret_again = r == 0;
-	} else if (r == -ESTALE) {
+	} else if (r == -ESTALE && !may_reopen) {
 		r = error_set(e, -EIO, "'%s' in '%s' is another version in every answer",
 			p->key, store_name(p->store));
 	}

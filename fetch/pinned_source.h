@@ -11,7 +11,8 @@
  *                          \-- -ENOENT ---> vanished: reads are -ENOENT, asked again after 5 s
  *                          \-- other  ----> this read fails; the next one tries again
  *
- * At most PINNED_REOPENS reopens serve one read, so that a store whose ETag differs on
+ * A guess (PRIORITY_PREFETCH) reopens nothing: it gets -ESTALE, and leaves the rest to the
+ * next demand. At most PINNED_REOPENS reopens serve one read, so that a store whose ETag differs on
  * each answer ends in -EIO. Reads hold a reference on the object they use; an object is
  * freed when its last read ends.
  *

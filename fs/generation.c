@@ -31,6 +31,7 @@ struct generation {
 	size_t tail_len;               /* bytes it keeps */
 	struct range_source *verified; /* owned */
 	struct reader *reader;         /* owned */
+	struct prefetching *ahead;     /* owned; NULL: none */
 
 	pthread_mutex_t lock;   /* the digests */
 	uint8_t (*digests)[16]; /* owned; under lock until set, then for ever the same */
@@ -48,6 +49,8 @@ static int on_fallback(void *arg, const struct call *call, const struct digest *
 	size_t len, void *buf)
 {
 	struct generation *g = arg;
+	if (call->priority == PRIORITY_PREFETCH) /* a guess is not worth the search */
+		return -ENOENT;
 	return g->hooks.elsewhere(g->hooks.arg, g, call, digest, len, buf);
 }
 
@@ -57,6 +60,7 @@ static void generation_free(struct generation *g)
 		return;
 	if (g->slot)
 		slots_drop(g->slots, g->slot);
+	prefetching_end(g->ahead);
 	reader_free(g->reader);
 	range_source_free(g->verified);
 	range_source_free(g->tail);
@@ -104,6 +108,28 @@ static struct range_source *frame_source(const struct generation *g)
 	return g->tail ? g->tail : g->pinned;
 }
 
+static bool is_on_disk(void *arg, uint32_t frame)
+{
+	struct generation *g = arg;
+	return chunk_source_cached(g->verified, frame);
+}
+
+/* What is local already needs no reading ahead. */
+static int begin_prefetching(struct generation *g, const struct supply *supply)
+{
+	if (!supply->prefetcher || g->local)
+		return 0;
+	const struct prefetch_options options = {
+		.memory = supply->frame_budget / 2,
+		.source_keeps = supply->cache && chunk_cache_writable(supply->cache),
+		.all = supply->prefetch_all,
+		.patience_ns = supply->timeout_ns,
+		.on_disk = is_on_disk,
+		.arg = g,
+	};
+	return prefetching_begin(supply->prefetcher, g->reader, &options, &g->ahead);
+}
+
 /* The object stays ours to look at until the first read of g->pinned. */
 static int build_sources(struct generation *g, const struct supply *supply,
 	const char *key, struct object *object, struct error *e)
@@ -126,7 +152,8 @@ static int build_sources(struct generation *g, const struct supply *supply,
 	if (r < 0)
 		return r;
 	chunk_source_set_fallback(g->verified, on_fallback, g);
-	return reader_new(g->archive, g->verified, supply->frame_budget, &g->reader);
+	r = reader_new(g->archive, g->verified, supply->frame_budget, &g->reader);
+	return r < 0 ? r : begin_prefetching(g, supply);
 }
 
 static void warn_of_foreign(void *arg, const char *sentence)

@@ -14,6 +14,7 @@
 #ifndef LARDER_FS_GENERATION_H
 #define LARDER_FS_GENERATION_H
 
+#include "archive/prefetcher.h"
 #include "archive/reader.h"
 #include "fetch/chunk_cache.h"
 #include "fetch/pinned_source.h"
@@ -29,6 +30,9 @@ struct supply {
 	size_t frame_budget; /* bytes of decoded frames that each generation keeps */
 	const char *cache_dir; /* for what foreign archives become; NULL or "": none */
 	uint64_t cache_size;   /* bytes; 0: no limit */
+	struct prefetcher *prefetcher; /* NULL: nothing is read before it is asked for */
+	bool prefetch_all;     /* everything, from the start */
+	uint64_t timeout_ns;   /* a prefetched range's patience */
 };
 
 /* What a generation asks of the key it belongs to. */

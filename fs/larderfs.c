@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define FRAME_BUDGET (16u << 20) /* bytes of decoded frames for each generation */
+#define FRAME_BUDGET     (32u << 20) /* bytes of decoded frames for each generation */
+#define PREFETCH_THREADS 16
 
 static void on_succeeded(
 	void *arg, uint64_t inode, struct generation *old, struct generation *fresh)
@@ -46,12 +47,26 @@ static void open_cache(struct larderfs *l, const struct settings *settings)
 		log_warning("going on without the chunk cache: %s", e.text);
 }
 
+/* As many ranges ahead as there are connections, less one that demands find free. */
+static int start_prefetcher(
+	struct larderfs *l, const struct larderfs_options *o, struct error *e)
+{
+	if (o->prefetch == PREFETCH_NONE)
+		return 0;
+	unsigned threads = o->settings->concurrency;
+	threads = threads > PREFETCH_THREADS ? PREFETCH_THREADS : threads;
+	return prefetcher_new(threads > 1 ? threads - 1 : 1, &l->prefetcher, e);
+}
+
 static int start(struct larderfs *l, const struct larderfs_options *o, struct error *e)
 {
 	int r = store_new(o->store, o->settings, &l->store, e);
 	if (r < 0)
 		return r;
 	open_cache(l, o->settings);
+	r = start_prefetcher(l, o, e);
+	if (r < 0)
+		return r;
 	l->supply = (struct supply){
 		.store = l->store,
 		.cache = l->cache,
@@ -59,6 +74,9 @@ static int start(struct larderfs *l, const struct larderfs_options *o, struct er
 		.frame_budget = FRAME_BUDGET,
 		.cache_dir = l->cache ? o->settings->cache_dir : NULL,
 		.cache_size = o->settings->cache_size,
+		.prefetcher = l->prefetcher,
+		.prefetch_all = o->prefetch == PREFETCH_ALL,
+		.timeout_ns = o->settings->timeout_ns,
 	};
 	r = requests_init(&l->requests);
 	return r < 0 ? error_set_errno(e, r, "cannot start a thread") : 0;
@@ -163,6 +181,7 @@ void larderfs_free(struct larderfs *l)
 	setbacks_finish(&l->setbacks);
 	gate_finish(&l->gate);
 	slots_finish(&l->slots);
+	prefetcher_free(l->prefetcher);
 	chunk_cache_free(l->cache);
 	store_free(l->store);
 	free(l);

@@ -27,7 +27,8 @@ struct larderfs {
 	struct store *store;       /* owned */
 	struct chunk_cache *cache; /* owned; NULL: none */
 	struct slots slots;
-	struct supply supply; /* the three above, for generations */
+	struct prefetcher *prefetcher; /* owned; NULL: none was wanted */
+	struct supply supply; /* the four above, for generations */
 	struct keyspace_hooks hooks;
 	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */
 
@@ -42,10 +43,13 @@ struct larderfs {
 	atomic_uint_least64_t read_errors;
 };
 
+enum larderfs_prefetch { PREFETCH_AUTO, PREFETCH_NONE, PREFETCH_ALL };
+
 struct larderfs_options {
 	const char *store; /* URL */
 	const struct settings *settings;
 	struct owner_policy owner;
+	enum larderfs_prefetch prefetch;
 };
 
 /* Starts the store's threads and fs's own. Nothing is asked of the store yet.

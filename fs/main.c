@@ -114,12 +114,21 @@ static void switch_log(const struct run *run)
 		log_init_syslog("larderfs", most);
 }
 
+/* options.c has refused all other words. */
+static enum larderfs_prefetch prefetch_of(const char *word)
+{
+	if (!word || !strcmp(word, "auto"))
+		return PREFETCH_AUTO;
+	return !strcmp(word, "all") ? PREFETCH_ALL : PREFETCH_NONE;
+}
+
 static int make(struct run *run, struct error *e)
 {
 	const struct fs_options *o = run->options;
 	const struct larderfs_options lo = {
 		.store = o->store,
 		.settings = &o->said.settings,
+		.prefetch = prefetch_of(o->said.prefetch),
 		.owner = {o->said.preserve_owner, o->uid, o->gid},
 	};
 	int r = larderfs_new(&lo, &run->fs, e);

@@ -149,6 +149,8 @@ static int install(
 	if (r < 0)
 		return r;
 	generation_ref(fresh);
+	if (d->current)
+		generation_retire(d->current);
 	*ret_old = d->current;
 	d->current = fresh;
 	d->made++;

@@ -19,6 +19,7 @@
 struct generation {
 	atomic_uint_least64_t references;
 	atomic_uint_least64_t lookups; /* how many of them are the kernel's */
+	atomic_bool retired;
 	uint32_t slot;
 	struct slots *slots; /* borrowed */
 	struct generation_hooks hooks;
@@ -301,6 +302,21 @@ void generation_pin(const struct generation *g, struct pin *ret)
 bool generation_superseded(const struct generation *g)
 {
 	return pinned_source_superseded(g->pinned);
+}
+
+void generation_retire(struct generation *g)
+{
+	atomic_store(&g->retired, true);
+}
+
+bool generation_retired(const struct generation *g)
+{
+	return atomic_load(&g->retired);
+}
+
+bool generation_known(const struct generation *g)
+{
+	return atomic_load(&g->lookups) > 0;
 }
 
 int generation_chunk(struct generation *g, const struct call *call,

@@ -83,6 +83,12 @@ void *generation_hooks_arg(const struct generation *g);
 void generation_pin(const struct generation *g, struct pin *ret);
 bool generation_superseded(const struct generation *g);
 
+/* Another one is to become current, for good. */
+void generation_retire(struct generation *g);
+bool generation_retired(const struct generation *g);
+/* Does the kernel know inodes of it? May change at any time. */
+bool generation_known(const struct generation *g);
+
 /* The stored frame of this digest, if this generation has one: chunk_fallback_fn's
  * contract. */
 int generation_chunk(struct generation *g, const struct call *call,

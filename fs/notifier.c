@@ -5,18 +5,22 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "fetch/base/lock.h"
 #include "fetch/base/thread.h"
+#include "fs/inode.h"
 
 #define EXPIRE_SLACK NS_PER_SECOND
+#define LAPSES_MOST  4096 /* queued at once; who asks faster keeps memory occupied */
 
 struct notice {
 	uint64_t inode;
 	uint64_t due_ns;
 	struct generation *old, *fresh; /* one reference each; NULL: a listing expires */
 	struct notice *next;
+	char name[]; /* not "": this name in it lapses, and no listing expires */
 };
 
 struct notifier {
@@ -24,6 +28,7 @@ struct notifier {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct notice *first; /* ascending due_ns; under lock */
+	unsigned lapses;      /* how many of them; under lock */
 	bool ending;          /* under lock */
 	pthread_t thread;
 };
@@ -35,26 +40,56 @@ static void notice_free(struct notice *n)
 	free(n);
 }
 
-static void forget_top_level(
-	struct notifier *n, uint64_t doorway, const struct generation *g)
+static void forget_children(
+	struct notifier *n, uint64_t inode, const struct index *ix, uint32_t directory)
 {
-	const struct index *ix = generation_index(g);
 	uint32_t count;
-	uint32_t first = index_children(ix, 0, &count);
+	uint32_t first = index_children(ix, directory, &count);
 	for (uint32_t i = 0; i < count; i++) {
 		size_t len;
 		const char *name = index_name(ix, first + i, &len);
-		n->ops.forget_names(n->ops.arg, doorway, name, len);
+		n->ops.forget_names(n->ops.arg, inode, name, len);
 	}
+}
+
+static bool is_ending(struct notifier *n)
+{
+	LOCK_SCOPE(&n->lock);
+	return n->ending;
+}
+
+/* The kernel drops what is below a forgotten name, except what is in use: that it keeps
+ * under its own names, also when the use has ended, and the whole generation with it. */
+static void forget_below(struct notifier *n, const struct generation *g)
+{
+	const struct index *ix = generation_index(g);
+	uint32_t slot = generation_slot(g);
+	for (uint32_t at = 1; at < index_count(ix); at++) {
+		if (!S_ISDIR(index_mode(ix, at)))
+			continue;
+		if (!generation_known(g) || is_ending(n))
+			return;
+		forget_children(n, inode_make(slot, at), ix, at);
+	}
+}
+
+static void follow(struct notifier *n, const struct notice *notice)
+{
+	n->ops.forget_inode(n->ops.arg, notice->inode);
+	forget_children(n, notice->inode, generation_index(notice->old), 0);
+	forget_children(n, notice->inode, generation_index(notice->fresh), 0);
+	forget_below(n, notice->old);
 }
 
 static void carry_out(struct notifier *n, const struct notice *notice)
 {
-	n->ops.forget_inode(n->ops.arg, notice->inode);
-	if (!notice->old)
-		return;
-	forget_top_level(n, notice->inode, notice->old);
-	forget_top_level(n, notice->inode, notice->fresh);
+	if (notice->old)
+		follow(n, notice);
+	else if (notice->name[0])
+		n->ops.forget_names(
+			n->ops.arg, notice->inode, notice->name, strlen(notice->name));
+	else
+		n->ops.forget_inode(n->ops.arg, notice->inode);
 }
 
 static void wait_until(struct notifier *n, uint64_t until_ns)
@@ -78,6 +113,7 @@ static struct notice *next_due(struct notifier *n)
 		} else {
 			struct notice *notice = n->first;
 			n->first = notice->next;
+			n->lapses -= notice->name[0] != 0;
 			return notice;
 		}
 	}
@@ -154,15 +190,28 @@ static void insert_locked(struct notifier *n, struct notice *notice)
 	pthread_cond_signal(&n->changed);
 }
 
+/* NULL: out of memory. What is not said costs memory, or lets a listing age. */
+static struct notice *notice_new(uint64_t inode, const char *name)
+{
+	size_t len = strlen(name);
+	struct notice *notice = calloc(1, sizeof(*notice) + len + 1);
+	if (!notice)
+		return NULL;
+	notice->inode = inode;
+	memcpy(notice->name, name, len);
+	return notice;
+}
+
 void notifier_succession(struct notifier *n, uint64_t doorway, struct generation *old,
 	struct generation *fresh)
 {
-	struct notice *notice = calloc(1, sizeof(*notice));
+	struct notice *notice = notice_new(doorway, "");
 	if (!notice)
 		return; /* names then stay as long as the kernel likes to keep them */
 	generation_ref(old);
 	generation_ref(fresh);
-	*notice = (struct notice){.inode = doorway, .old = old, .fresh = fresh};
+	notice->old = old;
+	notice->fresh = fresh;
 	LOCK_SCOPE(&n->lock);
 	insert_locked(n, notice);
 }
@@ -171,7 +220,7 @@ void notifier_succession(struct notifier *n, uint64_t doorway, struct generation
 static bool already_queued(const struct notifier *n, uint64_t inode, uint64_t due_ns)
 {
 	for (const struct notice *notice = n->first; notice; notice = notice->next)
-		if (notice->inode == inode && !notice->old &&
+		if (notice->inode == inode && !notice->old && !notice->name[0] &&
 			notice->due_ns + EXPIRE_SLACK >= due_ns)
 			return true;
 	return false;
@@ -184,12 +233,26 @@ void notifier_expire(struct notifier *n, uint64_t directory, uint64_t due_ns)
 		if (already_queued(n, directory, due_ns))
 			return;
 	}
-	struct notice *notice = calloc(1, sizeof(*notice));
+	struct notice *notice = notice_new(directory, "");
 	if (!notice)
 		return;
-	*notice = (struct notice){.inode = directory, .due_ns = due_ns};
+	notice->due_ns = due_ns;
 	LOCK_SCOPE(&n->lock);
 	insert_locked(n, notice);
+}
+
+void notifier_lapse(struct notifier *n, uint64_t directory, const char *name)
+{
+	struct notice *notice = notice_new(directory, name);
+	if (!notice)
+		return;
+	LOCK_SCOPE(&n->lock);
+	if (n->lapses < LAPSES_MOST) {
+		n->lapses++;
+		insert_locked(n, notice);
+		return;
+	}
+	free(notice);
 }
 
 static void session_forget_names(

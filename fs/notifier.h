@@ -32,13 +32,18 @@ void notifier_stop(struct notifier *n);
 void notifier_free(struct notifier *n); /* nobody uses it any more */
 
 /* The doorway leads to `fresh` from now on: its attributes, its listing, and the names of
- * both top levels are to be forgotten. Takes references of its own. */
+ * both top levels are to be forgotten; then, as long as the kernel knows inodes of `old`,
+ * all names in it. Takes references of its own. */
 void notifier_succession(struct notifier *n, uint64_t doorway, struct generation *old,
 	struct generation *fresh);
 
 /* The kernel's copy of this directory's listing is not to live longer than until due_ns
  * (monotonic). */
 void notifier_expire(struct notifier *n, uint64_t directory, uint64_t due_ns);
+
+/* A name of a retired generation, found or not, is about to be told to the kernel, for
+ * this one use: kept, it would keep the generation alive. directory: an inode. */
+void notifier_lapse(struct notifier *n, uint64_t directory, const char *name);
 
 /* notifier_ops over a session (arg). */
 void notifier_session_ops(struct fuse_session *session, struct notifier_ops *ret);

@@ -23,10 +23,21 @@ static void answer_entry(
 		generation_forget(g, 1);
 }
 
+/* Names of an old generation are told for one use, or they would keep it alive. The
+ * kernel lets go of the name once the lookup, which holds its directory, has ended. */
+static void lapse_if_retired(struct larderfs *l, const struct generation *g,
+	uint32_t directory, const char *name)
+{
+	if (directory && generation_retired(g))
+		notifier_lapse(
+			l->notifier, inode_make(generation_slot(g), directory), name);
+}
+
 static void lookup_in_generation(fuse_req_t req, struct larderfs *l, struct generation *g,
 	uint32_t directory, const char *name)
 {
 	uint32_t entry;
+	lapse_if_retired(l, g, directory, name);
 	int r = index_lookup(generation_index(g), directory, name, strlen(name), &entry);
 	if (r == 0)
 		answer_entry(req, l, g, entry);

@@ -137,7 +137,7 @@ static void list_generation(
 		.directory = place->number,
 		.self = inode,
 		.parent = inode_make(place->slot, index_parent(ix, place->number)),
-		.known = true,
+		.known = !generation_retired(place->generation),
 	};
 	list_inside(p, &in, (uint64_t)offset);
 }

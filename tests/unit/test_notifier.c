@@ -7,6 +7,7 @@
 
 #include "fetch/base/lock.h"
 #include "fs/doorway.h"
+#include "fs/inode.h"
 #include "fs/notifier.h"
 #include "tests/unit/archive_builder.h"
 #include "tests/unit/memory_store.h"
@@ -17,6 +18,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t told;
 	char names[64][32];
+	uint64_t directories[64];
 	unsigned name_count;
 	uint64_t inodes[16];
 	unsigned inode_count;
@@ -25,8 +27,7 @@ static struct {
 static void on_names(void *arg, uint64_t directory, const char *name, size_t len)
 {
 	LOCK_SCOPE(&kernel.lock);
-	assert_int_equal(directory, 77);
-	assert_true(kernel.inode_count > 0); /* the listing goes first */
+	kernel.directories[kernel.name_count] = directory;
 	memcpy(kernel.names[kernel.name_count], name, len);
 	kernel.names[kernel.name_count++][len] = '\0';
 	pthread_cond_broadcast(&kernel.told);
@@ -54,10 +55,11 @@ static void wait_for(unsigned inodes, unsigned names)
 		pthread_cond_wait(&kernel.told, &kernel.lock);
 }
 
-static bool was_told(const char *name)
+static bool was_told(uint64_t directory, const char *name)
 {
 	for (unsigned i = 0; i < kernel.name_count; i++)
-		if (strcmp(kernel.names[i], name) == 0)
+		if (strcmp(kernel.names[i], name) == 0 &&
+			kernel.directories[i] == directory)
 			return true;
 	return false;
 }
@@ -79,39 +81,94 @@ static void on_opened(void *arg, const char *key, struct generation *g)
 {
 }
 
-static void both_top_levels_are_forgotten(void **state)
-{
-	CLEANUP(cleanup_memory_store) struct memory_store *store = memory_store_new();
-	static struct slots slots;
-	slots_init(&slots);
-	const struct supply supply = {&store->base, NULL, &slots, 1 << 20};
-	const struct doorway_hooks hooks = {.opened = on_opened};
+/* Two generations, each of a key of its own. */
+struct pair {
+	struct memory_store *store;
+	struct slots slots;
+	struct supply supply;
+	struct doorway_hooks hooks;
 	struct doorway *a, *b;
 	struct generation *old, *fresh;
+};
+
+static void pair_init(struct pair *p, const char *old_file)
+{
+	*p = (struct pair){.store = memory_store_new(), .hooks = {.opened = on_opened}};
+	slots_init(&p->slots);
+	p->supply = (struct supply){&p->store->base, NULL, &p->slots, 1 << 20};
+	put(p->store, "a", "stays", old_file);
+	put(p->store, "b", "stays", "comes");
+	assert_int_equal(doorway_new(&p->supply, &p->hooks, "a", &p->a), 0);
+	assert_int_equal(doorway_new(&p->supply, &p->hooks, "b", &p->b), 0);
+	assert_int_equal(doorway_generation(p->a, CALL_PATIENT, &p->old, NULL, NULL), 0);
+	assert_int_equal(
+		doorway_generation(p->b, CALL_PATIENT, &p->fresh, NULL, NULL), 0);
+}
+
+static void pair_finish(struct pair *p)
+{
+	generation_unref(p->old);
+	generation_unref(p->fresh);
+	doorway_close(p->a);
+	doorway_close(p->b);
+	doorway_unref(p->a);
+	doorway_unref(p->b);
+	assert_int_equal(p->store->objects, 0);
+	slots_finish(&p->slots);
+	cleanup_memory_store(&p->store);
+}
+
+static void both_top_levels_are_forgotten(void **state)
+{
+	static struct pair p;
 	struct notifier *n;
-	put(store, "a", "stays", "goes");
-	put(store, "b", "stays", "comes");
-	assert_int_equal(doorway_new(&supply, &hooks, "a", &a), 0);
-	assert_int_equal(doorway_new(&supply, &hooks, "b", &b), 0);
-	assert_int_equal(doorway_generation(a, CALL_PATIENT, &old, NULL, NULL), 0);
-	assert_int_equal(doorway_generation(b, CALL_PATIENT, &fresh, NULL, NULL), 0);
+	pair_init(&p, "goes");
 	assert_int_equal(notifier_new(&ops, &n), 0);
-	notifier_succession(n, 77, old, fresh);
+	notifier_succession(n, 77, p.old, p.fresh);
 	wait_for(1, 4);
 	assert_int_equal(kernel.inodes[0], 77);
-	assert_true(was_told("goes") && was_told("comes") && was_told("stays"));
+	assert_true(was_told(77, "goes") && was_told(77, "comes"));
+	assert_true(was_told(77, "stays"));
 	/* one that is queued when it ends gives its references back */
 	notifier_stop(n);
-	notifier_succession(n, 77, old, fresh);
+	notifier_succession(n, 77, p.old, p.fresh);
 	notifier_free(n);
-	generation_unref(old);
-	generation_unref(fresh);
-	doorway_close(a);
-	doorway_close(b);
-	doorway_unref(a);
-	doorway_unref(b);
-	assert_int_equal(store->objects, 0);
-	slots_finish(&slots);
+	pair_finish(&p);
+}
+
+/* What was in use when the name above it was forgotten would be kept. */
+static void names_below_are_forgotten_while_inodes_are_known(void **state)
+{
+	static struct pair p;
+	struct notifier *n;
+	pair_init(&p, "stays/below");
+	uint64_t directory = inode_make(generation_slot(p.old), 1);
+	assert_int_equal(notifier_new(&ops, &n), 0);
+	notifier_succession(n, 77, p.old, p.fresh);
+	wait_for(1, 3);
+	notifier_free(n);
+	generation_lookup(p.old, 1);
+	assert_int_equal(notifier_new(&ops, &n), 0);
+	notifier_succession(n, 77, p.old, p.fresh);
+	wait_for(2, 7);
+	notifier_free(n);
+	assert_int_equal(kernel.name_count, 7); /* the first time nothing was known */
+	assert_true(was_told(directory, "below"));
+	generation_forget(p.old, 1);
+	pair_finish(&p);
+}
+
+static void names_that_lapse_are_forgotten(void **state)
+{
+	struct notifier *n;
+	assert_int_equal(notifier_new(&ops, &n), 0);
+	notifier_lapse(n, 5, "one");
+	notifier_lapse(n, 6, "two");
+	wait_for(0, 2);
+	notifier_lapse(n, 6, "three");
+	notifier_free(n);
+	assert_true(was_told(5, "one") && was_told(6, "two"));
+	assert_int_equal(kernel.inode_count, 0);
 }
 
 static void listings_expire_when_they_are_due(void **state)
@@ -147,6 +204,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(both_top_levels_are_forgotten, setup),
+		cmocka_unit_test_setup(
+			names_below_are_forgotten_while_inodes_are_known, setup),
+		cmocka_unit_test_setup(names_that_lapse_are_forgotten, setup),
 		cmocka_unit_test_setup(listings_expire_when_they_are_due, setup),
 		cmocka_unit_test_setup(wishes_are_put_together, setup),
 	};

@@ -40,6 +40,8 @@ const struct option_info options_table[] = {
 	  "the files' group (of whoever mounts)", AT(gid) },
 	{ "log-file", 0, "FILE", "LARDER_LOG", OPTION_TEXT, MOUNTING,
 	  "where the mounted daemon logs (syslog)", AT(log_file) },
+	{ "metrics-file", 0, "FILE", NULL, OPTION_TEXT, MOUNTING,
+	  "keep numbers there, as OpenMetrics text", AT(metrics_file) },
 	{ "foreground", 0, NULL, NULL, OPTION_FLAG, MOUNTING,
 	  "stay in the foreground", AT(foreground) },
 	{ "writable", 0, NULL, NULL, OPTION_FLAG, COMMAND_MOUNT,

@@ -55,6 +55,7 @@ struct options {
 	const char *uid;
 	const char *gid;
 	const char *scope;
+	const char *metrics_file;
 	const char *log_file;
 	const char *upper_dir;
 	const char *keep_upper;

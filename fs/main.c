@@ -16,6 +16,7 @@
 #include "fetch/base/process.h"
 #include "fs/daemon.h"
 #include "fs/ending.h"
+#include "fs/metrics.h"
 #include "fs/mount_session.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
@@ -28,6 +29,7 @@ struct run {
 	struct ending *ending; /* for ever: a thread waits on it */
 	int log_fd;            /* -1: syslog */
 	struct larderfs *fs;
+	struct metrics_file metrics;
 	struct mount_session *session;
 };
 
@@ -159,6 +161,9 @@ static int start(struct run *run, struct error *e)
 	r = make(run, e);
 	if (r == 0)
 		r = mount_now(run, e);
+	if (r == 0 && run->options->said.metrics_file)
+		r = metrics_file_start(
+			&run->metrics, run->options->said.metrics_file, run->fs, e);
 	if (r == 0)
 		r = tell_output(run, e);
 	if (r == -ECANCELED ||
@@ -183,6 +188,7 @@ static void end(struct run *run, bool served)
 {
 	char words[256];
 	mount_session_free(run->session);
+	metrics_file_finish(&run->metrics);
 	if (served) {
 		status_last_words(run->fs, words, sizeof(words));
 		log_info("%s", words);

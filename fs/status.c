@@ -7,93 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fetch/base/io.h"
 #include "fetch/base/json_out.h"
+#include "fs/facts.h"
 
 typedef unsigned long long big;
-
-/* One open key. */
-struct key_facts {
-	char *key; /* owned */
-	bool open;
-	struct digest identity;
-	struct pin pin;
-	uint32_t entries;
-	struct doorway_stats doorway;
-	struct generation_stats current;
-};
-
-struct facts {
-	const char *store;
-	big uptime_s;
-	big resident; /* bytes */
-	struct store_stats traffic;
-	unsigned waiting, queued;
-	big reads, read_bytes, read_errors;
-	size_t keys, told;
-	struct key_facts key[STATUS_KEYS];
-};
-
-/* Resident memory, from /proc/self/statm (proc(5)); 0 when that cannot be read. */
-static big resident_bytes(void)
-{
-	char *text = NULL;
-	size_t len;
-	big pages = 0, resident = 0;
-	if (read_small_file("/proc/self/statm", 4096, &text, &len) < 0)
-		return 0;
-	if (sscanf(text, "%llu %llu", &pages, &resident) != 2)
-		resident = 0;
-	free(text);
-	return resident * (big)sysconf(_SC_PAGESIZE);
-}
-
-static void key_facts(struct key_facts *k, struct doorway *d)
-{
-	*k = (struct key_facts){.key = strdup(doorway_key(d))};
-	doorway_stats(d, &k->doorway);
-	CLEANUP(cleanup_generation) struct generation *g = doorway_current(d);
-	if (!g)
-		return;
-	k->open = true;
-	k->identity = *generation_identity(g);
-	k->entries = index_count(generation_index(g));
-	generation_pin(g, &k->pin);
-	generation_stats(g, &k->current);
-}
-
-static bool collect_key(void *arg, struct doorway *d)
-{
-	struct facts *f = arg;
-	f->keys++;
-	if (f->told < STATUS_KEYS)
-		key_facts(&f->key[f->told++], d);
-	return true;
-}
-
-static struct facts *facts_new(struct larderfs *l)
-{
-	struct facts *f = calloc(1, sizeof(*f));
-	if (!f)
-		return NULL;
-	f->store = store_name(l->store);
-	f->uptime_s = (clock_monotonic_ns() - l->started_ns) / NS_PER_SECOND;
-	f->resident = resident_bytes();
-	store_stats(l->store, &f->traffic);
-	gate_stats(&l->gate, &f->waiting, &f->queued);
-	f->reads = atomic_load(&l->reads);
-	f->read_bytes = atomic_load(&l->read_bytes);
-	f->read_errors = atomic_load(&l->read_errors);
-	keyspace_each_doorway(l->keyspace, collect_key, f);
-	return f;
-}
-
-static void facts_free(struct facts *f)
-{
-	for (size_t i = 0; i < f->told; i++)
-		free(f->key[i].key);
-	free(f);
-}
 
 /* --- for machines ----------------------------------------------------------------- */
 
@@ -223,39 +140,24 @@ static void say_facts(FILE *out, const struct facts *f)
 	fprintf(out, "requests    %llu, %llu retries, ", (big)f->traffic.requests,
 		(big)f->traffic.retries);
 	say_bytes(out, f->traffic.received_bytes);
-	fprintf(out, " received\nreads       %llu, ", f->reads);
+	fprintf(out, " received\nreads       %llu, ", (big)f->reads);
 	say_bytes(out, f->read_bytes);
-	fprintf(out, ", %llu failed; %u waiting\n", f->read_errors,
+	fprintf(out, ", %llu failed; %u waiting\n", (big)f->read_errors,
 		f->waiting + f->queued);
 	fprintf(out, "daemon      larderfs %s, pid %ld, up %llu s, ", LARDER_VERSION,
-		(long)getpid(), f->uptime_s);
+		(long)getpid(), (big)f->uptime_s);
 	say_bytes(out, f->resident);
 	fputs(" resident\n", out);
 }
 
-static int write_facts(struct larderfs *l, void (*put)(FILE *out, const struct facts *f),
-	char **ret, size_t *ret_len)
-{
-	struct facts *f = facts_new(l);
-	FILE *out = f ? open_memstream(ret, ret_len) : NULL;
-	if (out)
-		put(out, f);
-	bool failed = !out || ferror(out);
-	if (out)
-		fclose(out);
-	if (f)
-		facts_free(f);
-	return failed ? -ENOMEM : 0;
-}
-
 int status_json(struct larderfs *l, char **ret, size_t *ret_len)
 {
-	return write_facts(l, put_facts, ret, ret_len);
+	return facts_write(l, put_facts, ret, ret_len);
 }
 
 int status_summary(struct larderfs *l, char **ret, size_t *ret_len)
 {
-	return write_facts(l, say_facts, ret, ret_len);
+	return facts_write(l, say_facts, ret, ret_len);
 }
 
 static void put_last_words(FILE *out, const struct facts *f)
@@ -263,7 +165,8 @@ static void put_last_words(FILE *out, const struct facts *f)
 	big hits = 0;
 	for (size_t i = 0; i < f->told; i++)
 		hits += f->key[i].current.chunks.cache_hits;
-	fprintf(out, "unmounted after %llu s: %llu reads of ", f->uptime_s, f->reads);
+	fprintf(out, "unmounted after %llu s: %llu reads of ", (big)f->uptime_s,
+		(big)f->reads);
 	say_bytes(out, f->read_bytes);
 	fprintf(out, ", %llu requests (%llu retries) for ", (big)f->traffic.requests,
 		(big)f->traffic.retries);
@@ -275,7 +178,7 @@ void status_last_words(struct larderfs *l, char *ret, size_t size)
 {
 	char *text = NULL;
 	size_t len;
-	if (write_facts(l, put_last_words, &text, &len) == 0)
+	if (facts_write(l, put_last_words, &text, &len) == 0)
 		snprintf(ret, size, "%s", text);
 	else
 		snprintf(ret, size, "unmounted");

@@ -3,7 +3,7 @@
  *
  * Read through the xattrs user.larder.status and user.larder.summary of the mountpoint
  * (and of any doorway); nothing lists them. At most STATUS_MAX bytes: of many open keys
- * the first STATUS_KEYS are told, and how many there are.
+ * the first FACTS_KEYS (fs/facts.h) are told, and how many there are.
  */
 #ifndef LARDER_FS_STATUS_H
 #define LARDER_FS_STATUS_H
@@ -13,7 +13,6 @@
 #include "fs/larderfs.h"
 
 #define STATUS_MAX  (60u << 10) /* bytes; the kernel's limit for an xattr is 64 KiB */
-#define STATUS_KEYS 40
 
 /* malloc()ed text for the caller, not NUL-terminated. 0, -ENOMEM. */
 int status_json(struct larderfs *l, char **ret, size_t *ret_len);

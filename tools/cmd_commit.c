@@ -13,7 +13,7 @@
 #include "tools/human.h"
 #include "tools/progress.h"
 #include "tools/session.h"
-#include "tools/ticker.h"
+#include "fetch/base/ticker.h"
 
 #define TICK_NS       (NS_PER_SECOND / 10)
 #define CONFLICTS_MAX 3 /* more tries */

@@ -16,7 +16,7 @@
 #include "tools/human.h"
 #include "tools/open_archive.h"
 #include "tools/progress.h"
-#include "tools/ticker.h"
+#include "fetch/base/ticker.h"
 
 #define TICK_NS     (NS_PER_SECOND / 10)
 #define RUN_BYTES   (4u << 20) /* one range; a frame that is larger is read alone */

@@ -17,7 +17,7 @@
 #include "fetch/base/output_file.h"
 #include "fetch/options.h"
 #include "tools/human.h"
-#include "tools/ticker.h"
+#include "fetch/base/ticker.h"
 
 /* --- exit codes --------------------------------------------------------------------- */
 

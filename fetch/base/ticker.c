@@ -1,4 +1,4 @@
-#include "tools/ticker.h"
+#include "fetch/base/ticker.h"
 
 #include "fetch/base/call.h"
 #include "fetch/base/lock.h"

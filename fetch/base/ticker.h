@@ -1,9 +1,9 @@
 /*
  * A thread that calls a function again and again until it is stopped: draws progress
- * while the main thread waits for the network.
+ * while the main thread waits for the network; keeps the metrics up to date.
  */
-#ifndef LARDER_TOOLS_TICKER_H
-#define LARDER_TOOLS_TICKER_H
+#ifndef LARDER_FETCH_BASE_TICKER_H
+#define LARDER_FETCH_BASE_TICKER_H
 
 #include <pthread.h>
 #include <stdbool.h>

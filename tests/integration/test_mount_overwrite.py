@@ -40,7 +40,8 @@ class Overwritten(unittest.TestCase):
 
     def mount(self, *words, **more):
         return self.enterContext(
-            Mount(self.store, "--cache-dir=", "--prefetch=none", *words, **{"key": "k", "env": self.env, **more}))
+            Mount(self.store, "--cache-dir=", "--prefetch=none", *words,
+                  **{"key": "k", "env": self.env, **more}))
 
     def status(self, mount):
         return json.loads(os.getxattr(mount.path, "user.larder.status"))["keys"][0]

@@ -10,6 +10,7 @@ A mount is always undone, and its daemon ended by its pid, whatever happens mean
 Nothing here touches what is mounted, so a hung daemon hangs no test.
 """
 
+import functools
 import os
 import select
 import subprocess
@@ -27,12 +28,18 @@ END_WITHIN = 15.0
 _FOREIGN = ("AWS_", "LARDER_", "XDG_")
 
 
+@functools.cache
+def private_home():
+    """A home directory for this process's tests, removed when it ends."""
+    return str(TempDir("larder-home-").path)
+
+
 def environment(*changes):
     """This process's environment without what would leak into a test: settings of Larder
     and of S3 clients, proxies, the home directory. changes: dicts, the last one wins."""
     clean = {name: value for name, value in os.environ.items()
              if not name.startswith(_FOREIGN) and not name.lower().endswith("_proxy")}
-    clean["HOME"] = "/nonexistent"
+    clean["HOME"] = private_home()
     clean["LC_ALL"] = "C.UTF-8"
     for change in changes:
         clean.update(change or {})

@@ -9,6 +9,7 @@ LARDER_TEST_KEEP=1 in the environment keeps the temporary directories.
 """
 
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -170,7 +171,17 @@ class Child:
         self.popen.send_signal(number)
 
     def freeze(self):
+        """Returns when it has stopped: a running thread notices the signal a little later."""
         self.send(signal.SIGSTOP)
+        wait_until(lambda: self._states() <= {"T", "t", "X", "Z"}, f"{self.name} to stop")
+
+    def _states(self):
+        """Of all its threads, as proc(5) has them."""
+        states = set()
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):
+                states.add(stat.read_text().rpartition(")")[2].split()[0])
+        return states
 
     def thaw(self):
         self.send(signal.SIGCONT)

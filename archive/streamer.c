@@ -13,6 +13,7 @@ enum piece_state { EMPTY, LOADING, READY, FAILED };
 struct slot {
 	enum piece_state state; /* under lock */
 	uint64_t piece;         /* under lock */
+	unsigned round;         /* under lock: of the streamer, when LOADING was set */
 	unsigned char *data;    /* owned; written by whoever set LOADING */
 	int code;               /* under lock: why it FAILED */
 	struct error why;       /* under lock */
@@ -37,6 +38,7 @@ struct streamer {
 	pthread_cond_t changed;
 	uint64_t first; /* under lock: piece the reader is at */
 	uint64_t next;  /* under lock: piece to be fetched next */
+	unsigned round; /* under lock: pieces of earlier ones are of no use any more */
 	bool ending;    /* under lock */
 	struct slot slots[STREAMER_PIECES];
 };
@@ -107,6 +109,7 @@ static struct slot *take(struct streamer *r)
 			piece_len(r, r->next)) {
 			slot->state = LOADING;
 			slot->piece = r->next++;
+			slot->round = r->round;
 			return slot;
 		}
 		pthread_cond_wait(&r->changed, &r->lock);
@@ -165,10 +168,19 @@ static void aim(struct streamer *r, uint64_t piece)
 {
 	if (r->first == piece)
 		return;
-	if (piece < r->first || piece >= r->next)
+	if (piece < r->first || piece >= r->next) {
 		r->next = piece;
+		r->round++;
+	}
 	r->first = piece;
 	pthread_cond_broadcast(&r->changed);
+}
+
+/* Under lock. A piece of an earlier round may be there, but will be written once more. */
+static bool is_loaded(const struct streamer *r, const struct slot *slot, uint64_t piece)
+{
+	return slot->piece == piece && slot->round == r->round &&
+	       (slot->state == READY || slot->state == FAILED);
 }
 
 static int wait_for(
@@ -179,8 +191,7 @@ static int wait_for(
 	call_attach(r->call, &r->lock, &r->changed);
 	pthread_mutex_lock(&r->lock);
 	aim(r, piece);
-	while (code == 0 &&
-		(slot->piece != piece || slot->state == LOADING || slot->state == EMPTY))
+	while (code == 0 && !is_loaded(r, slot, piece))
 		code = call_wait(r->call, &r->lock, &r->changed);
 	if (code < 0) {
 		error_set(e, code, "gave up reading ahead");

@@ -178,7 +178,10 @@ static int load(struct generation *g, const struct supply *supply,
 	if (r < 0)
 		return error_set_errno(e, r, "cannot open '%s'", key);
 	o.unsure = !lasting;
-	r = archive_open_any(&o, call, &g->archive, &g->local, e);
+	struct call patience = *call;
+	if (supply->unhurried)
+		patience.deadline_ns = DEADLINE_NONE;
+	r = archive_open_any(&o, &patience, &g->archive, &g->local, e);
 	if (r == 0)
 		g->index = archive_index(g->archive);
 	return r;

@@ -33,6 +33,9 @@ struct supply {
 	struct prefetcher *prefetcher; /* NULL: nothing is read before it is asked for */
 	bool prefetch_all;     /* everything, from the start */
 	uint64_t timeout_ns;   /* a prefetched range's patience */
+	/* Nobody's system call waits yet: a foreign archive may take as long as it takes.
+	 * Only changed before there are threads. */
+	bool unhurried;
 };
 
 /* What a generation asks of the key it belongs to. */

@@ -126,8 +126,11 @@ int larderfs_show(
 	int r = keyspace_new(&l->supply, &l->hooks, key, &l->keyspace);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot start");
-	if (key)
+	if (key) {
+		l->supply.unhurried = true;
 		r = open_one_key(l, call, e);
+		l->supply.unhurried = false;
+	}
 	if (r < 0) {
 		keyspace_free(l->keyspace);
 		l->keyspace = NULL;

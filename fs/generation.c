@@ -122,7 +122,8 @@ static int begin_prefetching(struct generation *g, const struct supply *supply)
 		return 0;
 	const struct prefetch_options options = {
 		.memory = supply->frame_budget / 2,
-		.source_keeps = supply->cache && chunk_cache_writable(supply->cache),
+		.source_keeps = supply->cache && !index_is_plain(g->index) &&
+				chunk_cache_writable(supply->cache),
 		.all = supply->prefetch_all,
 		.patience_ns = supply->timeout_ns,
 		.on_disk = is_on_disk,

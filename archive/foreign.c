@@ -242,15 +242,14 @@ static int end_frames(struct conversion *c, struct error *e)
 static int put_tail(struct conversion *c, struct error *e)
 {
 	CLEANUP(cleanup_tree) struct tree *tree = NULL;
-	CLEANUP(pack_tail_finish) struct pack_tail tail;
-	pack_tail_init(&tail);
+	CLEANUP(buf_finish) struct buf tail = BUF_INIT(PACK_TAIL_LIMIT);
 	int r = foreign_tree_finish(c->members.tree, &tree);
 	if (r == 0)
-		r = pack_tail_make_local(&tail, tree, c->frames.frames.data,
-			c->frames.frames.len, c->frames.stored);
+		r = pack_tail_local(tree, c->frames.frames.data, c->frames.frames.len,
+			c->frames.stored, &tail);
 	return r < 0 ? error_set_errno(e, r, "cannot index it")
 		     : foreign_frames_write(
-			       &c->frames, tail.bytes.data, tail.bytes.len, e);
+			       &c->frames, tail.data, tail.len, e);
 }
 
 static bool is_zip(struct conversion *c)

@@ -7,8 +7,6 @@
 
 #include "fetch/base/lock.h"
 
-DEFINE_VEC(hash_vec, struct content_hash *);
-
 struct frame_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t work;  /* for workers: a plan, room, or the stop */
@@ -19,7 +17,6 @@ struct frame_queue {
 	uint64_t begun;              /* under lock: frames handed to workers */
 	uint64_t out;                /* under lock: frames popped */
 	bool stopped;                /* under lock */
-	struct hash_vec hashes;      /* under lock; owned: of large files begun */
 	size_t window;
 	struct frame_slot *slots; /* owned; frame n is in slot n % window */
 };
@@ -49,9 +46,6 @@ void frame_queue_free(struct frame_queue *q)
 	for (size_t i = 0; i < q->window; i++)
 		packed_frame_finish(&q->slots[i].frame);
 	free(q->slots);
-	for (size_t i = 0; i < q->hashes.len; i++)
-		content_hash_free(q->hashes.data[i]);
-	hash_vec_finish(&q->hashes);
 	frame_plan_vec_finish(&q->plans);
 	pthread_cond_destroy(&q->ready);
 	pthread_cond_destroy(&q->work);
@@ -105,7 +99,7 @@ void frame_queue_pop(struct frame_queue *q)
 	LOCK_SCOPE(&q->lock);
 	assert(oldest_ready(q));
 	q->out++;
-	pthread_cond_broadcast(&q->work);
+	pthread_cond_signal(&q->work);
 }
 
 bool frame_queue_empty(struct frame_queue *q)
@@ -133,29 +127,6 @@ void frame_queue_stop(struct frame_queue *q)
 	pthread_cond_broadcast(&q->work);
 }
 
-static int begin_hash(struct frame_queue *q, uint64_t size)
-{
-	struct content_hash *h = content_hash_new(size);
-	if (!h)
-		return -ENOMEM;
-	int r = hash_vec_push(&q->hashes, h);
-	if (r < 0)
-		content_hash_free(h);
-	return r;
-}
-
-/* A large file's pieces are taken one after the other, so the newest hash is theirs. */
-static int find_hash(struct frame_queue *q, struct frame_slot *s)
-{
-	s->hash = NULL;
-	if (s->plan.kind != PLAN_CONTENT || s->plan.content == s->plan.size)
-		return 0;
-	int r = s->plan.offset == 0 ? begin_hash(q, s->plan.size) : 0;
-	if (r == 0)
-		s->hash = q->hashes.data[q->hashes.len - 1];
-	return r;
-}
-
 static bool can_take(const struct frame_queue *q)
 {
 	return q->taken < q->plans.len && q->begun - q->out < q->window;
@@ -171,21 +142,13 @@ struct frame_slot *frame_queue_take(struct frame_queue *q)
 	struct frame_slot *s = slot_of(q, q->begun++);
 	s->plan = q->plans.data[q->taken++];
 	s->ready = false;
-	s->result = find_hash(q, s);
-	if (s->result == 0)
-		return s;
-	/* Later pieces of the file would wait for this one. */
-	q->stopped = true;
-	s->ready = true;
-	error_set_errno(&s->error, s->result, "cannot hash a file");
-	pthread_cond_broadcast(&q->work);
-	pthread_cond_signal(&q->ready);
-	return NULL;
+	return s;
 }
 
 void frame_queue_done(struct frame_queue *q, struct frame_slot *slot)
 {
 	LOCK_SCOPE(&q->lock);
 	slot->ready = true;
-	pthread_cond_signal(&q->ready);
+	if (oldest_ready(q))
+		pthread_cond_signal(&q->ready);
 }

@@ -3,7 +3,7 @@
  *
  *     frame n:  PLANNED --a worker takes it--> AT WORK --done or failed--> READY --out-->
  *
- * Plans may pile up (48 bytes each); frames at work or ready are
+ * Plans may pile up (40 bytes each); frames at work or ready are
  * at most `window`, each in a slot whose memory is used again. Workers take plans in the
  * order of the tar, so the oldest frame is always at work or ready when any is.
  *
@@ -20,7 +20,6 @@ struct frame_queue;
 
 struct frame_slot {
 	struct frame_plan plan;
-	struct content_hash *hash; /* borrowed from the queue; NULL: not needed */
 	struct packed_frame frame;
 	int result;         /* what packer_make() returned */
 	struct error error; /* when that failed */

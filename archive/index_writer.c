@@ -15,23 +15,15 @@
 #define OUTER_SIZE        64
 
 struct index_writer {
-	const struct tree *tree; /* borrowed */
-	uint32_t count;          /* entries */
-	uint32_t *order;         /* owned: number in the index -> in the tree */
-	uint32_t *number;        /* owned: in the tree -> in the index */
-};
-
-/* One index being laid out. */
-struct layout {
-	const struct index_writer *w;
-	uint64_t flags; /* INDEX_FLAG_... */
-	const struct index_frame *frames;
-	size_t frame_count;
-	const struct index_outer *outer;
-	size_t outer_count;
-	uint64_t length[SECTION_OUTER + 1]; /* bytes; 0: left out, but for names */
+	struct index_facts facts;
+	uint32_t count;   /* entries */
+	uint32_t *order;  /* owned: number in the index -> in the tree */
+	uint32_t *number; /* owned: in the tree -> in the index */
+	uint64_t length[SECTION_OUTER + 1]; /* bytes of each section */
 	bool present[SECTION_OUTER + 1];
-	uint8_t *at[SECTION_OUTER + 1]; /* borrowed from raw */
+	uint8_t *raw; /* owned */
+	size_t raw_len;
+	uint8_t *at[SECTION_OUTER + 1]; /* borrowed from raw: where each section begins */
 };
 
 void index_writer_free(struct index_writer *w)
@@ -40,6 +32,7 @@ void index_writer_free(struct index_writer *w)
 		return;
 	free(w->order);
 	free(w->number);
+	free(w->raw);
 	free(w);
 }
 
@@ -71,27 +64,21 @@ static void number_breadth_first(
 	}
 }
 
-int index_writer_new(const struct tree *tree, struct index_writer **ret)
+static int number_entries(struct index_writer *w)
 {
-	CLEANUP(cleanup_index_writer) struct index_writer *w = calloc(1, sizeof(*w));
-	CLEANUP(cleanup_free) uint32_t *next = calloc(tree_count(tree), sizeof(*next));
-	if (!w || !next)
-		return -ENOMEM;
-	w->tree = tree;
-	w->count = tree_count(tree);
+	CLEANUP(cleanup_free) uint32_t *next = calloc(w->count, sizeof(*next));
 	w->order = calloc(w->count, sizeof(w->order[0]));
 	w->number = calloc(w->count, sizeof(w->number[0]));
-	if (!w->order || !w->number)
+	if (!next || !w->order || !w->number)
 		return -ENOMEM;
-	list_children(tree, w->number, next);
+	list_children(w->facts.tree, w->number, next);
 	number_breadth_first(w->count, w->number, next, w->order);
-	*ret = steal_pointer(w);
 	return 0;
 }
 
 static const struct tree_entry *entry_at(const struct index_writer *w, uint32_t i)
 {
-	return tree_entry(w->tree, w->order[i]);
+	return tree_entry(w->facts.tree, w->order[i]);
 }
 
 static bool is_link(const struct tree_entry *entry)
@@ -107,7 +94,7 @@ int index_writer_digests(const struct index_writer *w, uint8_t **ret, size_t *re
 	for (uint32_t i = 0; i < w->count; i++) {
 		const struct tree_entry *entry = entry_at(w, i);
 		if (is_link(entry))
-			entry = tree_entry(w->tree, entry->primary);
+			entry = tree_entry(w->facts.tree, entry->primary);
 		memcpy(digests + (size_t)i * TREE_DIGEST, entry->digest, TREE_DIGEST);
 	}
 	*ret = digests;
@@ -126,37 +113,37 @@ static size_t xattr_record_size(const struct xattr *x)
 	return (XATTR_HEADER_SIZE + x->name_len + x->value_len + 7) & ~(size_t)7;
 }
 
-static void measure_entry(struct layout *l, const struct tree_entry *entry)
+static void measure_entry(struct index_writer *w, const struct tree_entry *entry)
 {
-	l->length[SECTION_NAMES] += entry->name_len;
+	w->length[SECTION_NAMES] += entry->name_len;
 	if (is_link(entry))
-		l->length[SECTION_LINKS] += LINK_SIZE;
+		w->length[SECTION_LINKS] += LINK_SIZE;
 	else if (S_ISLNK(entry->mode))
-		l->length[SECTION_TARGETS] += entry->size;
+		w->length[SECTION_TARGETS] += entry->size;
 	struct xattr x;
 	for (size_t cursor = 0; xattrs_next(xattrs_of(entry), &cursor, &x);)
-		l->length[SECTION_XATTRS] += xattr_record_size(&x);
+		w->length[SECTION_XATTRS] += xattr_record_size(&x);
 }
 
-static void measure(struct layout *l, bool owners)
+static void measure(struct index_writer *w)
 {
-	uint64_t n = l->w->count;
-	l->length[SECTION_MODES] = 2 * n;
-	l->length[SECTION_PARENTS] = 4 * n;
-	l->length[SECTION_NAME_LENGTHS] = n;
-	l->length[SECTION_MTIME_SECONDS] = 8 * n;
-	l->length[SECTION_MTIME_NANOSECONDS] = 4 * n;
-	l->length[SECTION_SIZES] = 8 * n;
-	l->length[SECTION_PLACES] = 8 * n;
-	l->length[SECTION_OWNERS] = owners ? 8 * n : 0;
-	l->length[SECTION_FRAME_SIZES] = 8 * l->frame_count;
-	if (!(l->flags & INDEX_FLAG_PLAIN))
-		l->length[SECTION_FRAME_DIGESTS] = DIGEST_SIZE * l->frame_count;
-	l->length[SECTION_OUTER] = OUTER_SIZE * l->outer_count;
-	for (uint32_t i = 0; i < l->w->count; i++)
-		measure_entry(l, tree_entry(l->w->tree, i));
+	uint64_t n = w->count;
+	w->length[SECTION_MODES] = 2 * n;
+	w->length[SECTION_PARENTS] = 4 * n;
+	w->length[SECTION_NAME_LENGTHS] = n;
+	w->length[SECTION_MTIME_SECONDS] = 8 * n;
+	w->length[SECTION_MTIME_NANOSECONDS] = 4 * n;
+	w->length[SECTION_SIZES] = 8 * n;
+	w->length[SECTION_PLACES] = 8 * n;
+	w->length[SECTION_OWNERS] = w->facts.owners ? 8 * n : 0;
+	w->length[SECTION_FRAME_SIZES] = 8 * w->facts.frame_count;
+	if (!(w->facts.flags & INDEX_FLAG_PLAIN))
+		w->length[SECTION_FRAME_DIGESTS] = DIGEST_SIZE * w->facts.frame_count;
+	w->length[SECTION_OUTER] = OUTER_SIZE * w->facts.outer_count;
+	for (uint32_t i = 0; i < w->count; i++)
+		measure_entry(w, tree_entry(w->facts.tree, i));
 	for (int id = SECTION_MODES; id <= SECTION_OUTER; id++)
-		l->present[id] = l->length[id] > 0 || id == SECTION_NAMES;
+		w->present[id] = w->length[id] > 0 || id == SECTION_NAMES;
 }
 
 static uint64_t align(uint64_t offset)
@@ -164,91 +151,86 @@ static uint64_t align(uint64_t offset)
 	return (offset + 7) & ~UINT64_C(7);
 }
 
-static uint32_t count_sections(const struct layout *l)
+static uint32_t count_sections(const struct index_writer *w)
 {
 	uint32_t sections = 0;
 	for (int id = SECTION_MODES; id <= SECTION_OUTER; id++)
-		sections += l->present[id];
+		sections += w->present[id];
 	return sections;
 }
 
-static uint64_t raw_size(const struct layout *l)
+static uint64_t raw_size(const struct index_writer *w)
 {
 	uint64_t size =
-		INDEX_HEADER_SIZE + (uint64_t)count_sections(l) * SECTION_ENTRY_SIZE;
+		INDEX_HEADER_SIZE + (uint64_t)count_sections(w) * SECTION_ENTRY_SIZE;
 	for (int id = SECTION_MODES; id <= SECTION_OUTER; id++)
-		size = l->present[id] ? align(size) + l->length[id] : size;
+		size = w->present[id] ? align(size) + w->length[id] : size;
 	return size;
 }
 
-static uint64_t sum_tar(const struct layout *l)
+static void put_header(const struct index_writer *w)
 {
-	uint64_t size = 0;
-	for (size_t i = 0; i < l->frame_count; i++)
-		size += l->frames[i].raw;
-	return size;
-}
-
-static void put_header(const struct layout *l, uint8_t *raw)
-{
+	uint8_t *raw = w->raw;
 	memcpy(raw, INDEX_MAGIC, 8);
 	store_le32(raw + 8, FORMAT_VERSION);
-	store_le32(raw + 12, count_sections(l));
-	store_le64(raw + 16, l->w->count);
-	store_le64(raw + 24, l->frame_count);
-	store_le64(raw + 32, sum_tar(l));
-	store_le64(raw + 40, l->flags);
+	store_le32(raw + 12, count_sections(w));
+	store_le64(raw + 16, w->count);
+	store_le64(raw + 24, w->facts.frame_count);
+	store_le64(raw + 32, w->facts.tar_size);
+	store_le64(raw + 40, w->facts.flags);
 }
 
 /* Every section that this version knows must be understood. */
-static void put_section_table(struct layout *l, uint8_t *raw)
+static void put_section_table(struct index_writer *w)
 {
-	uint8_t *p = raw + INDEX_HEADER_SIZE;
+	uint8_t *p = w->raw + INDEX_HEADER_SIZE;
 	uint64_t offset =
-		INDEX_HEADER_SIZE + (uint64_t)count_sections(l) * SECTION_ENTRY_SIZE;
+		INDEX_HEADER_SIZE + (uint64_t)count_sections(w) * SECTION_ENTRY_SIZE;
 	for (uint32_t id = SECTION_MODES; id <= SECTION_OUTER; id++) {
-		if (!l->present[id])
+		if (!w->present[id])
 			continue;
 		offset = align(offset);
 		store_le32(p, id);
 		store_le32(p + 4, SECTION_FLAG_REQUIRED);
 		store_le64(p + 8, offset);
-		store_le64(p + 16, l->length[id]);
-		l->at[id] = raw + offset;
-		offset += l->length[id];
+		store_le64(p + 16, w->length[id]);
+		w->at[id] = w->raw + offset;
+		offset += w->length[id];
 		p += SECTION_ENTRY_SIZE;
 	}
 }
 
-static void put_names(const struct layout *l)
+static void put_names(const struct index_writer *w)
 {
 	uint64_t offset = 0;
-	for (uint32_t i = 0; i < l->w->count; i++) {
-		const struct tree_entry *entry = entry_at(l->w, i);
-		uint32_t parent = l->w->number[entry->parent];
-		store_le32(l->at[SECTION_PARENTS] + 4 * (size_t)i, parent);
-		memcpy(l->at[SECTION_NAMES] + offset, entry->name, entry->name_len);
+	for (uint32_t i = 0; i < w->count; i++) {
+		const struct tree_entry *entry = entry_at(w, i);
+		uint32_t parent = w->number[entry->parent];
+		store_le32(w->at[SECTION_PARENTS] + 4 * (size_t)i, parent);
+		memcpy(w->at[SECTION_NAMES] + offset, entry->name, entry->name_len);
 		offset += entry->name_len;
-		l->at[SECTION_NAME_LENGTHS][i] = entry->name_len;
+		w->at[SECTION_NAME_LENGTHS][i] = entry->name_len;
 	}
 }
 
-static void put_facts(const struct layout *l, uint32_t i, const struct tree_entry *entry)
+static void put_facts(
+	const struct index_writer *w, uint32_t i, const struct tree_entry *entry)
 {
-	store_le16(l->at[SECTION_MODES] + 2 * (size_t)i, entry->mode);
+	store_le16(w->at[SECTION_MODES] + 2 * (size_t)i, entry->mode);
 	store_le64(
-		l->at[SECTION_MTIME_SECONDS] + 8 * (size_t)i, (uint64_t)entry->mtime_s);
-	store_le32(l->at[SECTION_MTIME_NANOSECONDS] + 4 * (size_t)i, entry->mtime_ns);
-	if (!l->present[SECTION_OWNERS])
+		w->at[SECTION_MTIME_SECONDS] + 8 * (size_t)i, (uint64_t)entry->mtime_s);
+	store_le32(w->at[SECTION_MTIME_NANOSECONDS] + 4 * (size_t)i, entry->mtime_ns);
+	if (!w->present[SECTION_OWNERS])
 		return;
-	store_le32(l->at[SECTION_OWNERS] + 8 * (size_t)i, entry->uid);
-	store_le32(l->at[SECTION_OWNERS] + 8 * (size_t)i + 4, entry->gid);
+	store_le32(w->at[SECTION_OWNERS] + 8 * (size_t)i, entry->uid);
+	store_le32(w->at[SECTION_OWNERS] + 8 * (size_t)i + 4, entry->gid);
 }
 
-static void put_extent(const struct layout *l, uint32_t i, uint64_t size, uint64_t place)
+static void put_extent(
+	const struct index_writer *w, uint32_t i, uint64_t size, uint64_t place)
 {
-	store_le64(l->at[SECTION_SIZES] + 8 * (size_t)i, size);
-	store_le64(l->at[SECTION_PLACES] + 8 * (size_t)i, place);
+	store_le64(w->at[SECTION_SIZES] + 8 * (size_t)i, size);
+	store_le64(w->at[SECTION_PLACES] + 8 * (size_t)i, place);
 }
 
 /* The children of directory i are those that follow from `first` on. */
@@ -261,25 +243,25 @@ static uint32_t count_children(const struct index_writer *w, uint32_t i, uint32_
 }
 
 /* All inodes' rows; those of other names of an inode are left for put_links(). */
-static void put_inodes(const struct layout *l)
+static void put_inodes(const struct index_writer *w)
 {
 	uint32_t next = 1; /* child */
 	uint64_t targets = 0;
-	for (uint32_t i = 0; i < l->w->count; i++) {
-		const struct tree_entry *entry = entry_at(l->w, i);
+	for (uint32_t i = 0; i < w->count; i++) {
+		const struct tree_entry *entry = entry_at(w, i);
 		if (is_link(entry))
 			continue;
-		put_facts(l, i, entry);
+		put_facts(w, i, entry);
 		if (S_ISREG(entry->mode)) {
-			put_extent(l, i, entry->size, entry->place);
+			put_extent(w, i, entry->size, entry->place);
 		} else if (S_ISLNK(entry->mode)) {
-			put_extent(l, i, entry->size, targets);
-			memcpy(l->at[SECTION_TARGETS] + targets, entry->target,
+			put_extent(w, i, entry->size, targets);
+			memcpy(w->at[SECTION_TARGETS] + targets, entry->target,
 				entry->size);
 			targets += entry->size;
 		} else {
-			uint32_t children = count_children(l->w, i, next);
-			put_extent(l, i, children, children ? next : 0);
+			uint32_t children = count_children(w, i, next);
+			put_extent(w, i, children, children ? next : 0);
 			next += children;
 		}
 	}
@@ -290,32 +272,32 @@ static void repeat_row(uint8_t *column, size_t width, uint32_t to, uint32_t from
 	memcpy(column + to * width, column + from * width, width);
 }
 
-static void put_links(const struct layout *l)
+static void put_links(const struct index_writer *w)
 {
-	uint8_t *p = l->at[SECTION_LINKS];
-	for (uint32_t i = 0; i < l->w->count; i++) {
-		const struct tree_entry *entry = entry_at(l->w, i);
+	uint8_t *p = w->at[SECTION_LINKS];
+	for (uint32_t i = 0; i < w->count; i++) {
+		const struct tree_entry *entry = entry_at(w, i);
 		if (!is_link(entry))
 			continue;
-		uint32_t primary = l->w->number[entry->primary];
-		repeat_row(l->at[SECTION_MODES], 2, i, primary);
-		repeat_row(l->at[SECTION_MTIME_SECONDS], 8, i, primary);
-		repeat_row(l->at[SECTION_MTIME_NANOSECONDS], 4, i, primary);
-		repeat_row(l->at[SECTION_SIZES], 8, i, primary);
-		repeat_row(l->at[SECTION_PLACES], 8, i, primary);
-		if (l->present[SECTION_OWNERS])
-			repeat_row(l->at[SECTION_OWNERS], 8, i, primary);
+		uint32_t primary = w->number[entry->primary];
+		repeat_row(w->at[SECTION_MODES], 2, i, primary);
+		repeat_row(w->at[SECTION_MTIME_SECONDS], 8, i, primary);
+		repeat_row(w->at[SECTION_MTIME_NANOSECONDS], 4, i, primary);
+		repeat_row(w->at[SECTION_SIZES], 8, i, primary);
+		repeat_row(w->at[SECTION_PLACES], 8, i, primary);
+		if (w->present[SECTION_OWNERS])
+			repeat_row(w->at[SECTION_OWNERS], 8, i, primary);
 		store_le32(p, i);
 		store_le32(p + 4, primary);
 		p += LINK_SIZE;
 	}
 }
 
-static void put_xattrs(const struct layout *l)
+static void put_xattrs(const struct index_writer *w)
 {
-	uint8_t *p = l->at[SECTION_XATTRS];
-	for (uint32_t i = 0; p && i < l->w->count; i++) {
-		const struct xattrs *all = xattrs_of(entry_at(l->w, i));
+	uint8_t *p = w->at[SECTION_XATTRS];
+	for (uint32_t i = 0; p && i < w->count; i++) {
+		const struct xattrs *all = xattrs_of(entry_at(w, i));
 		struct xattr x;
 		for (size_t cursor = 0; xattrs_next(all, &cursor, &x);) {
 			store_le32(p, i);
@@ -328,23 +310,23 @@ static void put_xattrs(const struct layout *l)
 	}
 }
 
-static void put_frames(const struct layout *l)
+static void put_frames(const struct index_writer *w, const struct index_frame *frames)
 {
-	for (size_t i = 0; i < l->frame_count; i++) {
-		const struct index_frame *f = &l->frames[i];
-		store_le32(l->at[SECTION_FRAME_SIZES] + 8 * i, f->stored);
-		store_le32(l->at[SECTION_FRAME_SIZES] + 8 * i + 4, f->raw);
-		if (l->present[SECTION_FRAME_DIGESTS])
-			memcpy(l->at[SECTION_FRAME_DIGESTS] + DIGEST_SIZE * i,
+	for (size_t i = 0; i < w->facts.frame_count; i++) {
+		const struct index_frame *f = &frames[i];
+		store_le32(w->at[SECTION_FRAME_SIZES] + 8 * i, f->stored);
+		store_le32(w->at[SECTION_FRAME_SIZES] + 8 * i + 4, f->raw);
+		if (w->present[SECTION_FRAME_DIGESTS])
+			memcpy(w->at[SECTION_FRAME_DIGESTS] + DIGEST_SIZE * i,
 				f->digest.bytes, DIGEST_SIZE);
 	}
 }
 
-static void put_outer(const struct layout *l)
+static void put_outer(const struct index_writer *w, const struct index_outer *outer)
 {
-	uint8_t *p = l->at[SECTION_OUTER];
-	for (size_t i = 0; i < l->outer_count; i++, p += OUTER_SIZE) {
-		const struct index_outer *o = &l->outer[i];
+	uint8_t *p = w->at[SECTION_OUTER];
+	for (size_t i = 0; i < w->facts.outer_count; i++, p += OUTER_SIZE) {
+		const struct index_outer *o = &outer[i];
 		store_le32(p, o->id);
 		store_le64(p + 8, o->offset);
 		store_le64(p + 16, o->stored_len);
@@ -353,35 +335,51 @@ static void put_outer(const struct layout *l)
 	}
 }
 
-int index_writer_index(const struct index_writer *w, bool owners, uint64_t flags,
-	const struct index_frame *frames, size_t frame_count,
-	const struct index_outer *outer, size_t outer_count, uint8_t **ret,
-	size_t *ret_len)
+/* Memory for it all; sections that come later stay zero. */
+static int lay_out(struct index_writer *w)
 {
-	struct layout l = {
-		.w = w,
-		.flags = flags,
-		.frames = frames,
-		.frame_count = frame_count,
-		.outer = outer,
-		.outer_count = outer_count,
-	};
-	measure(&l, owners);
-	if (l.length[SECTION_NAMES] > UINT32_MAX)
+	measure(w);
+	uint64_t size = raw_size(w);
+	if (w->length[SECTION_NAMES] > UINT32_MAX || size > INDEX_RAW_LIMIT)
 		return -EFBIG;
-	uint64_t size = raw_size(&l);
-	uint8_t *raw = size > INDEX_RAW_LIMIT ? NULL : calloc(1, size);
-	if (!raw)
-		return size > INDEX_RAW_LIMIT ? -EFBIG : -ENOMEM;
-	put_header(&l, raw);
-	put_section_table(&l, raw);
-	put_names(&l);
-	put_inodes(&l);
-	put_links(&l);
-	put_xattrs(&l);
-	put_frames(&l);
-	put_outer(&l);
-	*ret = raw;
-	*ret_len = size;
+	w->raw = calloc(1, size);
+	w->raw_len = size;
+	return w->raw ? 0 : -ENOMEM;
+}
+
+int index_writer_new(const struct index_facts *facts, struct index_writer **ret)
+{
+	CLEANUP(cleanup_index_writer) struct index_writer *w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->facts = *facts;
+	w->count = tree_count(facts->tree);
+	int r = number_entries(w);
+	if (r == 0)
+		r = lay_out(w);
+	if (r < 0)
+		return r;
+	put_header(w);
+	put_section_table(w);
+	put_names(w);
+	put_inodes(w);
+	put_links(w);
+	put_xattrs(w);
+	*ret = steal_pointer(w);
 	return 0;
+}
+
+const uint8_t *index_writer_raw(
+	const struct index_writer *w, size_t *ret_len, size_t *ret_settled)
+{
+	*ret_len = w->raw_len;
+	*ret_settled = (size_t)(w->at[SECTION_FRAME_SIZES] - w->raw);
+	return w->raw;
+}
+
+void index_writer_finish(struct index_writer *w, const struct index_frame *frames,
+	const struct index_outer *outer)
+{
+	put_frames(w, frames);
+	put_outer(w, outer);
 }

@@ -1,8 +1,9 @@
 /*
  * The index writer: a tree and its frames to the bytes of docs/format.md, "The index".
  *
- * A tree is numbered depth-first, as the tar goes; the index breadth-first. The writer is
- * made from a finished tree and holds 4 bytes an entry beside what it hands out.
+ * A tree is numbered depth-first, as the tar goes; the index breadth-first. All but the
+ * last sections can be written as soon as the walk has ended, while frames are still
+ * being made. Memory: the raw index, and 8 bytes an entry.
  */
 #ifndef LARDER_ARCHIVE_INDEX_WRITER_H
 #define LARDER_ARCHIVE_INDEX_WRITER_H
@@ -33,19 +34,32 @@ struct index_outer {
 
 struct index_writer;
 
-/* tree is borrowed and complete. 0 or -ENOMEM. */
-int index_writer_new(const struct tree *tree, struct index_writer **ret);
+/* What an index is made from, besides the entries of the tree. */
+struct index_facts {
+	const struct tree *tree; /* borrowed, complete */
+	bool owners;
+	uint64_t flags;     /* INDEX_FLAG_...; 0 in what goes into an object */
+	uint64_t tar_size;  /* bytes */
+	size_t frame_count; /* index_writer_finish() will get as many */
+	size_t outer_count;
+};
+
+/* Lays the raw index out and fills in what the tree tells. 0; -ENOMEM; -EFBIG past a
+ * limit of the format. */
+int index_writer_new(const struct index_facts *facts, struct index_writer **ret);
 void index_writer_free(struct index_writer *w);
 DEFINE_CLEANUP(cleanup_index_writer, struct index_writer, index_writer_free);
 
+/* The raw index, borrowed. Its first *ret_settled bytes are what they will be; the rest
+ * waits for index_writer_finish(). */
+const uint8_t *index_writer_raw(
+	const struct index_writer *w, size_t *ret_len, size_t *ret_settled);
+
+/* Fills in the rest. */
+void index_writer_finish(struct index_writer *w, const struct index_frame *frames,
+	const struct index_outer *outer);
+
 /* The content digests' section, raw: malloc()ed for the caller. 0 or -ENOMEM. */
 int index_writer_digests(const struct index_writer *w, uint8_t **ret, size_t *ret_len);
-
-/* The index, raw; flags: INDEX_FLAG_..., 0 in what goes into an object. malloc()ed for the caller. 0; -ENOMEM; -EFBIG when names or targets
- * need more than 4 GiB. */
-int index_writer_index(const struct index_writer *w, bool owners, uint64_t flags,
-	const struct index_frame *frames, size_t frame_count,
-	const struct index_outer *outer, size_t outer_count, uint8_t **ret,
-	size_t *ret_len);
 
 #endif

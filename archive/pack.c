@@ -34,6 +34,7 @@ struct pack {
 	struct glob_set *excludes; /* owned */
 	struct walk *walk;         /* owned; NULL once it has ended */
 	struct planner planner;
+	struct pack_tail *tail;    /* owned; made when the walk has ended */
 	struct frame_queue *queue; /* owned */
 	struct thread_vec workers;
 	struct index_frame_vec frames; /* written to the sink */
@@ -54,8 +55,8 @@ static void *run_worker(void *arg)
 	free(arg);
 	struct frame_slot *slot;
 	while ((slot = frame_queue_take(w.queue))) {
-		slot->result = packer_make(
-			w.packer, &slot->plan, slot->hash, &slot->frame, &slot->error);
+		slot->result =
+			packer_make(w.packer, &slot->plan, &slot->frame, &slot->error);
 		frame_queue_done(w.queue, slot);
 	}
 	packer_free(w.packer);
@@ -141,6 +142,7 @@ static void finish(struct pack *p)
 	stop_workers(p);
 	frame_queue_free(p->queue);
 	planner_finish(&p->planner);
+	pack_tail_free(p->tail);
 	walk_free(p->walk);
 	glob_set_free(p->excludes);
 	tree_free(p->tree);
@@ -168,7 +170,7 @@ static int begin(struct pack *p, struct error *e)
 	p->tree = tree_new();
 	int r = p->tree ? glob_set_new(p->options->exclude, &p->excludes) : -ENOMEM;
 	if (r == 0)
-		r = frame_queue_new(2 * threads + 2, &p->queue);
+		r = frame_queue_new(8 * threads + 8, &p->queue);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot pack '%s'", p->name);
 	planner_init(&p->planner, p->tree, p->name, p->options->preserve_owner);
@@ -193,13 +195,33 @@ static void count_entry(struct pack *p, uint32_t i)
 	p->progress.entries = p->result.entries;
 }
 
+static int tail_error(const struct pack *p, int r, struct error *e)
+{
+	if (r == -EFBIG)
+		return error_set(e, r, "'%s' is past what an archive can hold", p->name);
+	return r < 0 ? error_set_errno(e, r, "cannot index '%s'", p->name) : 0;
+}
+
 static int end_walk(struct pack *p, struct error *e)
 {
 	p->result.left_out = walk_left_out(p->walk);
 	p->progress.total_bytes = p->result.content_bytes;
 	walk_free(p->walk);
 	p->walk = NULL;
-	return planner_end(&p->planner, e);
+	int r = planner_end(&p->planner, e);
+	if (r == 0)
+		r = hand_plans_on(p, e);
+	if (r < 0)
+		return r;
+	struct index_facts facts = {
+		.tree = p->tree,
+		.owners = p->options->preserve_owner,
+		.tar_size = p->planner.tar_size,
+		.frame_count = p->planner.frames,
+		.outer_count = 1,
+	};
+	r = pack_tail_new(&facts, &p->tail);
+	return tail_error(p, r, e);
 }
 
 static int walk_on(struct pack *p, struct error *e)
@@ -272,6 +294,8 @@ static int step(struct pack *p, bool *ret_done, struct error *e)
 	}
 	if (p->walk)
 		return walk_on(p, e);
+	if (!pack_tail_settled(p->tail))
+		return tail_error(p, pack_tail_advance(p->tail), e);
 	*ret_done = frame_queue_empty(p->queue);
 	int r = *ret_done ? 0 : frame_queue_wait(p->queue, p->call);
 	return r < 0 ? give_up(p, r, e) : 0;
@@ -330,16 +354,10 @@ static int verify_directories(struct pack *p, struct error *e)
 
 static int write_tail(struct pack *p, struct error *e)
 {
-	CLEANUP(pack_tail_finish) struct pack_tail tail;
-	pack_tail_init(&tail);
-	int r = pack_tail_make(&tail, p->tree, p->options->preserve_owner, p->frames.data,
-		p->frames.len, p->result.stored_bytes);
-	if (r == -EFBIG)
-		return error_set(e, r, "'%s' is past what an archive can hold", p->name);
-	if (r < 0)
-		return error_set_errno(e, r, "cannot index '%s'", p->name);
-	p->result.identity = tail.identity;
-	return put(p, tail.bytes.data, tail.bytes.len, e);
+	const struct buf *bytes;
+	int r = pack_tail_finish(p->tail, p->frames.data, p->result.stored_bytes, &bytes,
+		&p->result.identity);
+	return r < 0 ? tail_error(p, r, e) : put(p, bytes->data, bytes->len, e);
 }
 
 static int pack(struct pack *p, struct error *e)

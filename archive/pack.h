@@ -3,7 +3,8 @@
  *
  * Threads: the caller's walks the tree, cuts it into frames and writes finished frames to
  * the sink in order; `threads` workers read files and compress. Memory is bounded by
- * about (threads x 2 + 2) frames and the tree's metadata, whatever the directory holds.
+ * 8 x (threads + 1) compressed frames of at most 1 MiB, and 100 bytes and a name for each
+ * entry of the tree, whatever the directory holds.
  *
  * The directory must hold still: every file's size, mtime, ctime and inode are compared
  * before and after it is read, and every directory's after the walk; a difference is
@@ -22,26 +23,23 @@
 #define PACK_LEVEL_DEFAULT 3
 
 struct pack_progress {
-	uint64_t entries; /* found by the walk */
-	uint64_t
-		total_bytes; /* of file content found by the walk; 0 until it has ended */
+	uint64_t entries;      /* found by the walk */
+	uint64_t total_bytes;  /* of file content found by the walk; 0 until it has ended */
 	uint64_t packed_bytes; /* of file content */
 	uint64_t stored_bytes; /* handed to the sink */
 };
 
 struct pack_options {
 	int level;        /* zstd, 1 to 19 */
-	unsigned threads; /* 0: one for each processor online */
+	unsigned threads; /* 0: one for each processor this process may run on */
 	bool preserve_owner;
-	bool reproducible; /* every mtime becomes reproducible_mtime_s */
+	bool reproducible;  /* every mtime becomes reproducible_mtime_s */
 	int64_t reproducible_mtime_s;
-	const char *const
-		*exclude; /* NULL-ended, NULL: none. gitignore-like: a pattern
-			     without '/' matches names at any depth, with '/' paths
-			     from the top; *, ?, [ ] do not match '/', ** does */
+	const char *const *exclude; /* NULL-ended, NULL: none. gitignore-like: a pattern
+	                               without '/' matches names at any depth, with '/' paths
+	                               from the top; *, ?, [ ] do not match '/', ** does */
 	void (*warn)(void *arg, const char *sentence); /* NULL: silent */
-	void (*progress)(
-		void *arg, const struct pack_progress *p); /* a few times a second */
+	void (*progress)(void *arg, const struct pack_progress *p); /* a few times a second */
 	void *arg;
 };
 

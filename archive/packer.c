@@ -87,19 +87,18 @@ static int read_piece(
 	return r < 0 ? r : content_verify(fd, file);
 }
 
-static void keep_digest(struct tree_entry *entry, const struct digest *d)
+static int hash(struct packer *p, const uint8_t *data, size_t len, struct digest *ret)
 {
-	memcpy(entry->digest, d->bytes, sizeof(entry->digest));
+	int r = hasher_update(p->hasher, data, len);
+	return r < 0 ? r : hasher_finish(p->hasher, ret);
 }
 
-static int hash_whole(struct packer *p, uint32_t entry, const uint8_t *data, size_t len)
+static int hash_content(struct packer *p, uint32_t entry, const uint8_t *data, size_t len)
 {
 	struct digest d;
-	int r = hasher_update(p->hasher, data, len);
+	int r = hash(p, data, len, &d);
 	if (r == 0)
-		r = hasher_finish(p->hasher, &d);
-	if (r == 0)
-		keep_digest(tree_entry(p->options.tree, entry), &d);
+		memcpy(tree_entry(p->options.tree, entry)->digest, d.bytes, TREE_DIGEST);
 	return r;
 }
 
@@ -121,7 +120,7 @@ static int write_member(struct packer *p, uint32_t entry, uint8_t *out, size_t *
 	uint8_t *content = out + header_len;
 	r = read_piece(p, entry, 0, size, content);
 	if (r == 0)
-		r = hash_whole(p, entry, content, size);
+		r = hash_content(p, entry, content, size);
 	memset(content + size, 0, tar_padding(size));
 	*ret_len += size + tar_padding(size);
 	return r;
@@ -141,38 +140,22 @@ static int fill_members(struct packer *p, const struct frame_plan *plan, struct 
 	return 0;
 }
 
-static int hash_piece(
-	struct packer *p, const struct frame_plan *plan, struct content_hash *hash)
-{
-	if (!hash)
-		return hash_whole(p, plan->first, p->raw, plan->content);
-	struct digest d;
-	int r = content_hash_add(hash, plan->offset, p->raw, plan->content, &d);
-	if (r == 1)
-		keep_digest(tree_entry(p->options.tree, plan->first), &d);
-	return r < 0 ? r : 0;
-}
-
-static int fill_content(struct packer *p, const struct frame_plan *plan,
-	struct content_hash *hash, struct error *e)
+/* A large file's content needs no digest: its frames hold nothing else, and have theirs.
+ */
+static int fill_content(struct packer *p, const struct frame_plan *plan, struct error *e)
 {
 	int r = read_piece(p, plan->first, plan->offset, plan->content, p->raw);
-	if (r == 0)
-		r = hash_piece(p, plan, hash);
-	if (r < 0)
-		return fail(p, e, r, plan->first);
 	memset(p->raw + plan->content, 0, plan->raw - plan->content);
-	return 0;
+	return r < 0 ? fail(p, e, r, plan->first) : 0;
 }
 
-static int fill(struct packer *p, const struct frame_plan *plan,
-	struct content_hash *hash, struct error *e)
+static int fill(struct packer *p, const struct frame_plan *plan, struct error *e)
 {
 	switch (plan->kind) {
 	case PLAN_MEMBERS:
 		return fill_members(p, plan, e);
 	case PLAN_CONTENT:
-		return fill_content(p, plan, hash, e);
+		return fill_content(p, plan, e);
 	case PLAN_END:
 		memset(p->raw, 0, plan->raw);
 	}
@@ -190,19 +173,16 @@ static int compress(struct packer *p, size_t raw, struct packed_frame *frame)
 		return -ENOMEM;
 	frame->len = len;
 	frame->raw = (uint32_t)raw;
-	return digest_of(frame->data, len, &frame->digest);
+	return hash(p, frame->data, len, &frame->digest);
 }
 
 int packer_make(struct packer *p, const struct frame_plan *plan,
-	struct content_hash *hash, struct packed_frame *frame, struct error *e)
+	struct packed_frame *frame, struct error *e)
 {
 	int r = ensure(&p->raw, &p->raw_size, plan->raw);
-	if (r == 0)
-		r = fill(p, plan, hash, e);
-	else
-		fail(p, e, r, plan->first);
-	if (r < 0 && hash)
-		content_hash_fail(hash);
+	if (r < 0)
+		return fail(p, e, r, plan->first);
+	r = fill(p, plan, e);
 	if (r < 0)
 		return r;
 	r = compress(p, plan->raw, frame);

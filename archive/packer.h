@@ -9,7 +9,6 @@
 #ifndef LARDER_ARCHIVE_PACKER_H
 #define LARDER_ARCHIVE_PACKER_H
 
-#include "archive/content_hash.h"
 #include "archive/planner.h"
 #include "fetch/base/digest.h"
 
@@ -39,12 +38,10 @@ int packer_new(const struct packer_options *options, struct packer **ret);
 void packer_free(struct packer *p);
 DEFINE_CLEANUP(cleanup_packer, struct packer, packer_free);
 
-/* Makes the frame. hash is the file's for PLAN_CONTENT with several pieces, else NULL; it
- * is failed when this piece fails. 0; -EBUSY when a file is not what the walk saw,
- * -ECANCELED when another piece of the file failed, -errno of open(2) and read(2), each
- * naming the file; -ENOMEM. On failure *frame keeps its memory, its fields mean nothing.
- */
+/* Makes the frame. 0; -EBUSY when a file is not what the walk saw, -errno of open(2) and
+ * read(2), each naming the file; -ENOMEM. On failure *frame keeps its memory, its fields
+ * mean nothing. */
 int packer_make(struct packer *p, const struct frame_plan *plan,
-	struct content_hash *hash, struct packed_frame *frame, struct error *e);
+	struct packed_frame *frame, struct error *e);
 
 #endif

@@ -52,7 +52,6 @@ static int plan_large(struct planner *p, uint32_t entry, uint64_t size)
 			.kind = PLAN_CONTENT,
 			.first = entry,
 			.offset = offset,
-			.size = size,
 			.content = piece,
 			.raw = (uint32_t)(piece + tar_padding(piece)),
 		};

@@ -27,7 +27,6 @@ struct frame_plan {
 	uint32_t count;   /* entries, of PLAN_MEMBERS */
 	uint32_t raw;     /* bytes of tar */
 	uint64_t offset;  /* into the content, of PLAN_CONTENT */
-	uint64_t size;    /* the whole content's, of PLAN_CONTENT */
 	uint64_t content; /* bytes of files' content in it, for progress */
 };
 

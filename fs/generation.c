@@ -348,7 +348,8 @@ static const uint8_t (*digests_at_hand(struct generation *g))[16]
 int generation_content_digest(struct generation *g, uint32_t entry, uint8_t ret[16])
 {
 	const uint8_t(*digests)[16] = digests_at_hand(g);
-	if (!digests)
+	static const uint8_t none[16];
+	if (!digests || memcmp(digests[entry], none, sizeof(none)) == 0)
 		return -ENOENT;
 	memcpy(ret, digests[entry], 16);
 	return 0;

@@ -97,7 +97,8 @@ bool generation_known(const struct generation *g);
 int generation_chunk(struct generation *g, const struct call *call,
 	const struct digest *digest, size_t len, void *buf);
 
-/* The content digest of a regular file: 0; -ENOENT: they are not at hand. */
+/* The content digest of a regular file: 0; -ENOENT: it has none (its frames have), or they
+ * are not at hand. */
 int generation_content_digest(struct generation *g, uint32_t entry, uint8_t ret[16]);
 
 /* Makes the content digests be at hand; when `worth_it`, only if enough was read of the

@@ -1,10 +1,8 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 #include "archive/content.h"
-#include "archive/content_hash.h"
 #include "tests/unit/scratch.h"
 
 /* A tree of what a scratch directory holds: filled in by hand, as the walk would. */
@@ -165,63 +163,6 @@ static void any_directory_is_reached(void **state)
 	}
 }
 
-struct piece {
-	struct content_hash *hash;
-	uint64_t offset;
-	struct digest digest;
-	int result;
-};
-
-static const char text[] = "one file's content, hashed by several threads in order";
-#define PIECE 7
-
-static void *hash_piece(void *arg)
-{
-	struct piece *p = arg;
-	size_t left = sizeof(text) - p->offset;
-	p->result = content_hash_add(p->hash, p->offset, text + p->offset,
-		left < PIECE ? left : PIECE, &p->digest);
-	return NULL;
-}
-
-enum { PIECES = (sizeof(text) + PIECE - 1) / PIECE };
-
-/* The threads are started last piece first, so that they must wait for their turns. */
-static void pieces_are_hashed_in_order(void **state)
-{
-	struct content_hash *h = content_hash_new(sizeof(text));
-	pthread_t threads[PIECES];
-	struct piece pieces[PIECES];
-	for (int i = PIECES - 1; i >= 0; i--) {
-		pieces[i] = (struct piece){.hash = h, .offset = (uint64_t)i * PIECE};
-		assert_int_equal(
-			pthread_create(&threads[i], NULL, hash_piece, &pieces[i]), 0);
-	}
-	for (int i = 0; i < PIECES; i++) {
-		pthread_join(threads[i], NULL);
-		assert_int_equal(pieces[i].result, i == PIECES - 1);
-	}
-	struct digest want;
-	assert_int_equal(digest_of(text, sizeof(text), &want), 0);
-	assert_memory_equal(&pieces[PIECES - 1].digest, &want, sizeof(want));
-	content_hash_free(h);
-}
-
-static void a_piece_that_fails_lets_nobody_wait(void **state)
-{
-	struct content_hash *h = content_hash_new(sizeof(text));
-	struct piece second = {.hash = h, .offset = PIECE};
-	pthread_t thread;
-	assert_int_equal(pthread_create(&thread, NULL, hash_piece, &second), 0);
-	content_hash_fail(h);
-	pthread_join(thread, NULL);
-	assert_int_equal(second.result, -ECANCELED);
-	struct piece first = {.hash = h};
-	hash_piece(&first);
-	assert_int_equal(first.result, -ECANCELED);
-	content_hash_free(h);
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -239,8 +180,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(holes_are_zeros, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			any_directory_is_reached, set_up, tear_down),
-		cmocka_unit_test(pieces_are_hashed_in_order),
-		cmocka_unit_test(a_piece_that_fails_lets_nobody_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <pthread.h>
 
-#include "archive/format.h"
 #include "archive/frame_queue.h"
 
 enum { WINDOW = 3 };
@@ -119,33 +118,6 @@ static void nothing_is_taken_after_the_stop(void **state)
 	assert_ptr_equal(frame_queue_peek(q), a);
 }
 
-static void the_pieces_of_a_file_share_a_hash(void **state)
-{
-	struct frame_queue *made = NULL;
-	assert_int_equal(frame_queue_new(8, &made), 0);
-	CLEANUP(cleanup_frame_queue) struct frame_queue *q = made;
-	const struct frame_plan plans[] = {
-		{.kind = PLAN_CONTENT, .content = 10, .size = 10},
-		{.kind = PLAN_CONTENT, .content = LARGE_FRAME, .size = LARGE_FRAME + 5},
-		{.kind = PLAN_CONTENT,
-			.content = 5,
-			.offset = LARGE_FRAME,
-			.size = LARGE_FRAME + 5},
-		{.kind = PLAN_MEMBERS},
-		{.kind = PLAN_CONTENT, .content = LARGE_FRAME, .size = LARGE_FRAME + 5},
-	};
-	assert_int_equal(frame_queue_add(q, plans, 5), 0);
-	struct frame_slot *slots[5];
-	for (int i = 0; i < 5; i++)
-		slots[i] = take(q, 0);
-	assert_null(slots[0]->hash);
-	assert_non_null(slots[1]->hash);
-	assert_ptr_equal(slots[2]->hash, slots[1]->hash);
-	assert_null(slots[3]->hash);
-	assert_non_null(slots[4]->hash);
-	assert_ptr_not_equal(slots[4]->hash, slots[1]->hash);
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -154,7 +126,6 @@ int main(void)
 		cmocka_unit_test(the_window_holds_workers_back),
 		cmocka_unit_test(a_wait_can_be_ended),
 		cmocka_unit_test(nothing_is_taken_after_the_stop),
-		cmocka_unit_test(the_pieces_of_a_file_share_a_hash),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

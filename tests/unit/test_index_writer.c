@@ -59,17 +59,32 @@ static const struct index_outer outer = {
 	.digest = {"outer"},
 };
 
+static struct index_writer *writer_of(const struct tree *t, bool owners)
+{
+	struct index_writer *w = NULL;
+	struct index_facts facts = {
+		.tree = t,
+		.owners = owners,
+		.tar_size = 6144,
+		.frame_count = 2,
+		.outer_count = 1,
+	};
+	assert_int_equal(index_writer_new(&facts, &w), 0);
+	return w;
+}
+
 static struct index *parsed(const struct tree *t, bool owners)
 {
 	CLEANUP(cleanup_index_writer) struct index_writer *w = NULL;
-	uint8_t *raw = NULL;
-	size_t len = 0;
+	size_t len, settled;
 	struct index *ix = NULL;
 	struct error e = {0};
-	assert_int_equal(index_writer_new(t, &w), 0);
-	assert_int_equal(
-		index_writer_index(w, owners, 0, frames, 2, &outer, 1, &raw, &len), 0);
-	if (index_parse(raw, len, &ix, &e) < 0)
+	w = writer_of(t, owners);
+	index_writer_finish(w, frames, &outer);
+	const uint8_t *raw = index_writer_raw(w, &len, &settled);
+	uint8_t *copy = malloc(len);
+	memcpy(copy, raw, len);
+	if (index_parse(copy, len, &ix, &e) < 0)
 		fail_msg("%s", e.text);
 	return ix;
 }
@@ -174,10 +189,9 @@ static void xattrs_are_the_first_name_s(void **state)
 static void content_digests_go_by_the_index_s_numbers(void **state)
 {
 	CLEANUP(cleanup_tree) struct tree *t = sample_tree();
-	CLEANUP(cleanup_index_writer) struct index_writer *w = NULL;
+	CLEANUP(cleanup_index_writer) struct index_writer *w = writer_of(t, false);
 	CLEANUP(cleanup_free) uint8_t *digests = NULL;
 	size_t len;
-	assert_int_equal(index_writer_new(t, &w), 0);
 	assert_int_equal(index_writer_digests(w, &digests, &len), 0);
 	assert_int_equal(len, 8 * TREE_DIGEST);
 	static const uint8_t want[] = {0, 0, 0, 7, 2, 0, 2, 0};
@@ -191,12 +205,10 @@ static void the_layout_is_that_of_the_page(void **state)
 {
 	CLEANUP(cleanup_tree) struct tree *t = tree_new();
 	append(t, 0, "", S_IFDIR | 0755, 0);
-	CLEANUP(cleanup_index_writer) struct index_writer *w = NULL;
-	CLEANUP(cleanup_free) uint8_t *raw = NULL;
-	size_t len;
-	assert_int_equal(index_writer_new(t, &w), 0);
-	assert_int_equal(
-		index_writer_index(w, false, 0, frames, 2, &outer, 1, &raw, &len), 0);
+	CLEANUP(cleanup_index_writer) struct index_writer *w = writer_of(t, false);
+	size_t len, settled;
+	index_writer_finish(w, frames, &outer);
+	const uint8_t *raw = index_writer_raw(w, &len, &settled);
 	assert_memory_equal(raw, "LARDERIX\1\0\0\0", 12);
 	uint32_t sections = load_le32(raw + 12);
 	static const uint32_t ids[] = {1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 15};
@@ -218,6 +230,21 @@ static void the_layout_is_that_of_the_page(void **state)
 	assert_int_equal(end, len);
 }
 
+static void what_is_settled_does_not_change(void **state)
+{
+	CLEANUP(cleanup_tree) struct tree *t = sample_tree();
+	CLEANUP(cleanup_index_writer) struct index_writer *w = writer_of(t, false);
+	size_t len, settled;
+	const uint8_t *raw = index_writer_raw(w, &len, &settled);
+	/* all but two frames of 8 and 32 bytes, and one outer section */
+	assert_int_equal(len - settled, 16 + 64 + 64);
+	CLEANUP(cleanup_free) uint8_t *before = malloc(len);
+	memcpy(before, raw, len);
+	index_writer_finish(w, frames, &outer);
+	assert_memory_equal(index_writer_raw(w, &len, &settled), before, settled);
+	assert_memory_not_equal(raw + settled, before + settled, len - settled);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -227,6 +254,7 @@ int main(void)
 		cmocka_unit_test(xattrs_are_the_first_name_s),
 		cmocka_unit_test(content_digests_go_by_the_index_s_numbers),
 		cmocka_unit_test(the_layout_is_that_of_the_page),
+		cmocka_unit_test(what_is_settled_does_not_change),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

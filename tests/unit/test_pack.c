@@ -129,11 +129,25 @@ static void what_was_packed_is_read(void **state)
 		find(&o, "a/file"));
 }
 
+/* A file of `size` bytes that do not compress, the same for the same seed. */
+static void write_noise(
+	const struct scratch *dir, const char *name, size_t size, uint32_t seed)
+{
+	CLEANUP(cleanup_free) char *noise = malloc(size + 1);
+	for (size_t i = 0; i < size; i++) {
+		seed = seed * 1664525 + 1013904223;
+		noise[i] = (char)(seed >> 24 | 1);
+	}
+	noise[size] = '\0';
+	scratch_write(dir, name, noise);
+}
+
 static void content_digests_are_those_of_the_content(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
 	scratch_write(&dir, "a", "one");
 	scratch_write(&dir, "b", "two");
+	write_noise(&dir, "large", LARGE_FILE + 1, 1);
 	CLEANUP(receiver_finish) struct receiver r = RECEIVER;
 	struct pack_result result;
 	pack_well(&dir, &plain, &r, &result);
@@ -147,20 +161,9 @@ static void content_digests_are_those_of_the_content(void **state)
 	assert_memory_equal(digests[find(&o, "a")], &want, 16);
 	assert_int_equal(digest_of("two", 3, &want), 0);
 	assert_memory_equal(digests[find(&o, "b")], &want, 16);
+	static const uint8_t none[16];
+	assert_memory_equal(digests[find(&o, "large")], none, 16);
 	free(digests);
-}
-
-/* A file of `size` bytes that do not compress, the same for the same seed. */
-static void write_noise(
-	const struct scratch *dir, const char *name, size_t size, uint32_t seed)
-{
-	CLEANUP(cleanup_free) char *noise = malloc(size + 1);
-	for (size_t i = 0; i < size; i++) {
-		seed = seed * 1664525 + 1013904223;
-		noise[i] = (char)(seed >> 24 | 1);
-	}
-	noise[size] = '\0';
-	scratch_write(dir, name, noise);
 }
 
 static void fill(const struct scratch *dir, int files, size_t size)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 KIB = 1024
+LARGE_FILE = 256 * KIB
 
 
 @dataclass
@@ -144,7 +145,7 @@ def frame_sizes(members):
     """The frames' bytes of tar, from (path, header length, content length) of each member."""
     sizes, running = [], 0
     for path, header, content in members:
-        large = content > 256 * KIB
+        large = content > LARGE_FILE
         unit = header if large else header + (content + 511) // 512 * 512
         if running and (running + unit > 512 * KIB or (running >= 32 * KIB and _cuts(path))):
             sizes.append(running)

@@ -329,8 +329,9 @@ static int verify_directory(struct pack *p, struct dir_cache *dirs, uint32_t i)
 	if (fstatat(parent, i ? dir->name : "", &st,
 		    AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
 		return -EBUSY;
-	bool same = st.st_ino == dir->inode && tree_stamp(&st) == dir->stamp;
-	return same ? 0 : -EBUSY;
+	/* Not the inode: an overlay numbers a directory anew when the kernel has dropped
+	 * it from memory (Documentation/filesystems/overlayfs.rst, "Inode properties"). */
+	return S_ISDIR(st.st_mode) && tree_stamp(&st) == dir->stamp ? 0 : -EBUSY;
 }
 
 static int verify_directories(struct pack *p, struct error *e)

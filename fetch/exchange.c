@@ -374,6 +374,9 @@ void exchange_stats(struct exchanger *x, struct store_stats *ret)
 {
 	LOCK_SCOPE(&x->lock);
 	*ret = x->stats;
+	_Static_assert(sizeof(ret->region) == REGION_SIZE, "store.h has the same");
+	if (x->creds)
+		memcpy(ret->region, x->place.region, sizeof(ret->region));
 }
 
 /* --- its life -------------------------------------------------------------------- */

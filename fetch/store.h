@@ -95,6 +95,7 @@ struct store_stats {
 	uint64_t round_trip_ns;  /* smoothed time to first byte; 0: nothing measured */
 	uint64_t bytes_per_s;    /* smoothed, of one connection; 0: nothing measured */
 	bool clock_seen;         /* an answer had a Date: */
+	char region[64];         /* requests are signed for it now; "": they are not signed */
 	int64_t clock_ahead_s;   /* the store's clock less ours, when the last one came */
 };
 void store_stats(struct store *s, struct store_stats *ret);

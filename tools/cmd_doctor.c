@@ -47,12 +47,23 @@ static void look_at_credentials(struct doctor *d)
 	int r = creds_new(settings, &creds, &e);
 	if (r == 0)
 		r = creds_get(creds, &call, &got, &e);
+	d->refused += r == -EKEYREJECTED;
 	if (r < 0)
 		doctor_say(d, FINDING_FAILED, "credentials", "%s", e.text);
 	else
 		doctor_say(
 			d, FINDING_FINE, "credentials", "from %s", creds_origin(creds));
 	credentials_wipe(&got);
+}
+
+/* A store that has another one may have said so by now. */
+static void look_at_region(struct doctor *d, struct store *s)
+{
+	struct store_stats stats;
+	store_stats(s, &stats);
+	if (!stats.region[0])
+		return;
+	doctor_say(d, FINDING_FINE, "region", "requests are signed for '%s'", stats.region);
 }
 
 static void look_at_clock(struct doctor *d, struct store *s)
@@ -86,6 +97,7 @@ static bool look_at_store(struct doctor *d, struct store *s)
 	char time[HUMAN_SIZE];
 	human_duration(clock_monotonic_ns() - begun, time);
 	if (r < 0 && r != -ENOENT) {
+		d->refused += r == -EKEYREJECTED;
 		doctor_say(d, FINDING_FAILED, "store", "%s", e.text);
 		return false;
 	}
@@ -178,9 +190,11 @@ static void look_at_all_of_store(struct doctor *d, struct store *s, bool is_s3)
 {
 	if (is_s3)
 		look_at_credentials(d);
-	if (!look_at_store(d, s))
-		return;
+	bool answers = look_at_store(d, s);
+	look_at_region(d, s);
 	look_at_clock(d, s);
+	if (!answers)
+		return;
 	char *key = look_at_list(d, s);
 	look_at_reading(d, s, key);
 	free(key);
@@ -205,5 +219,5 @@ int cmd_doctor(const struct options *o, struct error *e)
 		e->text[0] = '\0';
 	if (!d.failed)
 		return 0;
-	return error_set(e, -EIO, "%u of %u findings are failures", d.failed, d.said);
+	return error_set(e, d.failed == d.refused ? -EKEYREJECTED : -EIO, "%u of %u findings are failures", d.failed, d.said);
 }

@@ -19,6 +19,7 @@ struct doctor {
 	const struct options *o; /* borrowed */
 	unsigned said;
 	unsigned failed;
+	unsigned refused; /* of them, those that credentials would mend */
 };
 
 /* `what` is a word or two: "cache", "clock". The sentence says what to do, where there is

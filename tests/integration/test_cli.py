@@ -465,7 +465,7 @@ class OnAFolder(unittest.TestCase):
 
     def test_doctor_tells_where_credentials_were_looked_for(self):
         words = ("--endpoint-url", "http://127.0.0.1:1", "--retries", "0", "s3://bucket")
-        found = self.findings(*words, code=1)
+        found = self.findings(*words, code=5)
         self.assertEqual(found["credentials"]["level"], "failed")
         self.assertIn("AWS_ACCESS_KEY_ID", found["credentials"]["text"])
         env = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hidden"}

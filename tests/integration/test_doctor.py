@@ -1,0 +1,132 @@
+"""`larder doctor` against stores that are well and that are not: one finding each, and
+none of them tells a secret."""
+
+import json
+import re
+import unittest
+
+from larder_testlib.cli import Cli
+from larder_testlib.origin import Origin, s3_error
+from larder_testlib.process import TempDir
+from larder_testlib.rgw import Rgw
+from larder_testlib.sigv4 import Credentials
+
+KEYS = Credentials("AKIDLARDERTEST", "what-nobody-may-see")
+
+
+class Doctor(unittest.TestCase):
+    def setUp(self):
+        self.home = self.enterContext(TempDir())
+        (self.home / "tree").mkdir()
+        (self.home / "tree/file").write_text("content")
+
+    def ask(self, store, env, code=0, words=()):
+        """The findings as {what: finding}; the words for people tell the same."""
+        cli = Cli(self.home, env)
+        done = cli.run("doctor", "--retries", "0", *words, "--json", store)
+        self.assertEqual(done.code, code, done)
+        found = {finding["what"]: finding for finding in json.loads(done.out)}
+        told = cli.run("doctor", "--retries", "0", *words, store)
+        self.assertEqual(told.code, code, told)
+        for finding in found.values():
+            self.assertIn(finding["what"], told.out)
+        for text in (done.out, done.err, told.out, told.err):
+            self.assertNotIn(env.get("AWS_SECRET_ACCESS_KEY", "\0"), text)
+        return found
+
+    def level(self, found, **levels):
+        self.assertEqual({what: found[what]["level"] for what in levels}, levels, found)
+
+    def origin(self, **more):
+        return self.enterContext(Origin(credentials=[KEYS], **more))
+
+    def commit(self, store, env):
+        done = Cli(self.home, env).run("commit", "--key", "a", store, "tree")
+        self.assertEqual(done.code, 0, done)
+
+
+class AgainstAGateway(Doctor):
+    @classmethod
+    def setUpClass(cls):
+        cls.rgw = cls.enterClassContext(Rgw())
+
+    def test_all_is_well(self):
+        store = f"s3://{self.rgw.make_bucket()}"
+        self.commit(store, self.rgw.env())
+        found = self.ask(store, self.rgw.env())
+        self.level(found, credentials="ok", region="ok", store="ok", clock="ok", list="ok",
+                   read="ok", write="ok")
+        self.assertIn("environment", found["credentials"]["text"])
+        self.assertIn(self.rgw.region, found["region"]["text"])
+
+    def test_a_wrong_secret(self):
+        store = f"s3://{self.rgw.make_bucket()}"
+        env = self.rgw.env() | {"AWS_SECRET_ACCESS_KEY": "wrong-but-a-secret"}
+        found = self.ask(store, env, code=5)
+        self.level(found, credentials="ok", store="failed")
+        self.assertNotIn("list", found)
+
+    def test_somebody_elses_bucket(self):
+        bucket = self.rgw.make_bucket()
+        self.rgw.s3.put(bucket, "a", b"x")
+        other = self.rgw.add_user(f"user-{bucket}")
+        env = self.rgw.env() | {"AWS_ACCESS_KEY_ID": other.access_key,
+                                "AWS_SECRET_ACCESS_KEY": other.secret_key}
+        found = self.ask(f"s3://{bucket}", env)
+        self.level(found, credentials="ok", store="warning", list="warning", write="note")
+        self.assertIn("right to list", found["store"]["text"])
+
+    def test_a_bucket_everybody_may_read(self):
+        bucket = self.rgw.make_bucket()
+        self.commit(f"s3://{bucket}", self.rgw.env())
+        self.rgw.make_public(bucket)
+        env = {name: value for name, value in self.rgw.env().items()
+               if not name.startswith("AWS_ACCESS") and not name.startswith("AWS_SECRET")}
+        found = self.ask(f"s3://{bucket}", env, words=["--no-sign-request", "--cache-dir",
+                                                       ""])
+        self.level(found, credentials="note", store="ok", list="ok", read="ok",
+                   write="note")
+
+
+class AgainstAnOrigin(Doctor):
+    def test_no_credentials(self):
+        origin = self.origin()
+        env = {name: value for name, value in origin.env(KEYS).items()
+               if not name.startswith(("AWS_ACCESS", "AWS_SECRET"))}
+        found = self.ask("s3://bucket", env, code=5)
+        self.level(found, credentials="failed")
+
+    def test_a_clock_that_is_off(self):
+        origin = self.origin()
+        origin.clock_offset = 1200
+        found = self.ask("s3://bucket", origin.env(KEYS))
+        self.level(found, clock="warning", store="ok")
+        seconds = int(re.match(r"(\d+) s behind", found["clock"]["text"])[1])
+        self.assertAlmostEqual(seconds, 1200, delta=60)
+
+    def test_a_store_that_ignores_conditions(self):
+        origin = self.origin()
+        origin.quirks.put_condition = "ignore"
+        origin.quirks.complete_condition = "ignore"
+        found = self.ask("s3://bucket", origin.env(KEYS))
+        self.level(found, write="warning")
+        self.assertIn("--unsafe-overwrite", found["write"]["text"])
+
+    def test_listing_and_writing_forbidden(self):
+        origin = self.origin()
+        origin.put("bucket", "a", b"x")
+        forbidden = s3_error(403, "AccessDenied")
+        origin.fail_next(forbidden, 100, lambda request: request.method == "PUT"
+                         or "list-type" in request.target)
+        found = self.ask("s3://bucket", origin.env(KEYS))
+        self.level(found, list="warning", write="note")
+
+    def test_the_region_is_told(self):
+        origin = self.origin()
+        found = self.ask("s3://bucket", origin.env(KEYS), words=["--region", "eu-west-9"],
+                         code=1)
+        self.assertIn("eu-west-9", found["region"]["text"])
+
+
+if __name__ == "__main__":
+    unittest.main()

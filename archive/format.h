@@ -31,6 +31,7 @@
 #define FRAME_SIZE_LIMIT  (8u << 20)        /* decompressed bytes of one frame */
 #define FRAME_COUNT_LIMIT (UINT32_C(1) << 27)
 #define ENTRY_COUNT_LIMIT (UINT32_C(1) << 28)
+#define DEPTH_LIMIT       4096              /* directories above an entry, the root counted */
 #define NAME_LIMIT        255               /* bytes of one name */
 #define TARGET_LIMIT      4095              /* bytes of a link target */
 #define XATTR_NAME_LIMIT  255               /* bytes, `user.` included */

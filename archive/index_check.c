@@ -117,15 +117,21 @@ static int check_directory(
 }
 
 /* Directories list 1..n-1 in order; an entry that is reached before it was listed would
- * have itself or a later one as its parent. */
+ * have itself or a later one as its parent. A level ends where the entries end that were
+ * listed when it began. */
 static int check_tree(const struct index *ix, struct error *e)
 {
-	uint32_t next = 1;
+	uint32_t next = 1, level = 0, level_end = 1;
 	if (index_u32(ix, SECTION_PARENTS, 0) != 0)
 		return refuse(e, 0, "is the root, and has a parent");
 	for (uint32_t i = 0; i < ix->count; i++) {
 		if (i >= next)
 			return refuse(e, i, "is in no directory before it");
+		if (i == level_end) {
+			level_end = next;
+			if (++level > DEPTH_LIMIT)
+				return refuse(e, i, "is below too many directories");
+		}
 		if (!is_type(ix, i, S_IFDIR))
 			continue;
 		int r = check_directory(ix, i, &next, e);

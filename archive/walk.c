@@ -388,6 +388,7 @@ int walk_new(int dirfd, const char *name, struct tree *tree,
 	w->options = *options;
 	w->top = name;
 	w->tree = tree;
+	w->levels.max = DEPTH_LIMIT;
 	buf_init(&w->names, NAMES_LIMIT);
 	buf_init(&w->path, TREE_PATH_LIMIT);
 	int r = begin(w, dirfd, e);

@@ -622,6 +622,27 @@ static void a_long_xattr_is_refused(void **state)
 	}
 }
 
+static void a_tree_may_be_deep_but_not_too_deep(void **state)
+{
+	for (size_t over = 0; over < 2; over++) {
+		CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
+		char path[2 * DEPTH_LIMIT + 4] = "d";
+		for (size_t i = 0; i < DEPTH_LIMIT - 1 + over; i++) {
+			builder_dir(b, path);
+			memcpy(path + 2 * i + 1, "/d", 3);
+		}
+		builder_file(b, path, "x", 1);
+		builder_lay(b);
+		CLEANUP(cleanup_index) struct index *ix = NULL;
+		struct error e = {0};
+		assert_int_equal(parse(b, &ix, &e), over ? -EBADMSG : 0);
+		if (over)
+			assert_non_null(strstr(e.text, "too many directories"));
+		else
+			assert_int_equal(entry_at(ix, path), DEPTH_LIMIT);
+	}
+}
+
 /* The section table: overlaps, gaps with bytes in them, disorder. */
 static void check_section_field(size_t field, uint64_t value, const char *says)
 {
@@ -725,6 +746,7 @@ int main(void)
 		cmocka_unit_test(memory_is_near_the_raw_index),
 		cmocka_unit_test(what_the_format_forbids_is_refused),
 		cmocka_unit_test(a_long_xattr_is_refused),
+		cmocka_unit_test(a_tree_may_be_deep_but_not_too_deep),
 		cmocka_unit_test(sections_that_overlap_are_refused),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(any_flipped_byte_is_harmless),

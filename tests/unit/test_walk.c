@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
+#include "archive/format.h"
 #include "archive/walk.h"
 #include "tests/unit/scratch.h"
 
@@ -240,8 +241,7 @@ static void a_deep_tree_is_walked_up_again(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
 	CLEANUP(buf_finish)
-	struct buf want = BUF_INIT(1 << 20),
-		   path = BUF_INIT(PATH_MAX);
+	struct buf want = BUF_INIT(1 << 20), path = BUF_INIT(PATH_MAX);
 	enum { DEPTH = WALK_OPEN_MAX * 3 };
 	assert_int_equal(buf_append_str(&want, "./\n"), 0);
 	for (int i = 0; i < DEPTH; i++) {
@@ -256,6 +256,45 @@ static void a_deep_tree_is_walked_up_again(void **state)
 		assert_int_equal(buf_printf(&want, "%s\n", file), 0);
 	}
 	assert_walk(&dir, &plain, buf_str(&want));
+}
+
+static int walk_to_the_end(const struct scratch *dir, struct error *e)
+{
+	CLEANUP(cleanup_close) int fd = open_scratch(dir);
+	CLEANUP(cleanup_tree) struct tree *t = tree_new();
+	CLEANUP(cleanup_walk) struct walk *w = NULL;
+	assert_int_equal(walk_new(fd, "top", t, &plain, &w, NULL), 0);
+	int r = 0;
+	for (bool more = true; r == 0 && more;)
+		r = walk_next(w, &more, e);
+	return r;
+}
+
+static int step_to(int at, const char *name)
+{
+	int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(next >= 0);
+	close(at);
+	return next;
+}
+
+/* Such paths are longer than the system takes, so it goes down and up by steps. */
+static void a_tree_too_deep_for_the_format_is_refused(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	int at = open_scratch(&dir);
+	for (int i = 0; i < DEPTH_LIMIT; i++) {
+		assert_int_equal(mkdirat(at, "d", 0755), 0);
+		at = step_to(at, "d");
+	}
+	struct error e = {0};
+	assert_int_equal(walk_to_the_end(&dir, &e), -EFBIG);
+	assert_non_null(strstr(e.text, "past what an archive can hold"));
+	for (int i = 0; i < DEPTH_LIMIT; i++) {
+		at = step_to(at, "..");
+		assert_int_equal(unlinkat(at, "d", AT_REMOVEDIR), 0);
+	}
+	close(at);
 }
 
 static void a_directory_moved_away_below_us_is_found_out(void **state)
@@ -337,6 +376,7 @@ int main(void)
 		cmocka_unit_test(what_matches_is_excluded),
 		cmocka_unit_test(only_user_xattrs_are_kept),
 		cmocka_unit_test(a_deep_tree_is_walked_up_again),
+		cmocka_unit_test(a_tree_too_deep_for_the_format_is_refused),
 		cmocka_unit_test(a_directory_moved_away_below_us_is_found_out),
 		cmocka_unit_test(what_vanishes_is_a_change),
 		cmocka_unit_test(an_unreadable_directory_is_named),

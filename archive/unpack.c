@@ -221,7 +221,10 @@ int unpack_archive(const struct archive *a, struct range_source *source,
 	if (r == 0)
 		r = unpack_plan_make(u.ix, &u.plan);
 	if (r < 0)
-		return error_set(e, r, "no memory to unpack '%s'", archive_name(a));
+		return error_set(e, r,
+			r == -EBADMSG ? "'%s' is damaged: contents of its files overlap"
+				      : "no memory to unpack '%s'",
+			archive_name(a));
 	CLEANUP(unpack_target_finish) struct unpack_target t;
 	r = unpack_target_open(&t, target, u.ix, e);
 	return r < 0 ? r : unpack_to(&u, &t, e);

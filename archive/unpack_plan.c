@@ -154,18 +154,30 @@ static void sort_files(struct planner *p)
 			compare_places, (void *)p->ix);
 }
 
+/* Puts the next file into runs; *end is where the contents before it end. */
+static int plan_file(struct planner *p, size_t file, uint64_t *end)
+{
+	struct entry_info info;
+	uint32_t entry = p->files.data[file];
+	index_info(p->ix, entry, &info);
+	uint64_t place = index_place(p->ix, entry);
+	if (info.size && place < *end)
+		return -EBADMSG;
+	if (info.size)
+		*end = place + info.size;
+	p->plan.bytes += info.size;
+	return place_file(p, file, place, info.size);
+}
+
 int unpack_plan_make(const struct index *ix, struct unpack_plan *ret)
 {
 	CLEANUP(planner_finish) struct planner p = {.ix = ix};
+	uint64_t end = 0;
 	int r = collect_files(&p);
 	if (r == 0)
 		sort_files(&p);
-	for (size_t i = 0; r == 0 && i < p.files.len; i++) {
-		struct entry_info info;
-		index_info(ix, p.files.data[i], &info);
-		p.plan.bytes += info.size;
-		r = place_file(&p, i, index_place(ix, p.files.data[i]), info.size);
-	}
+	for (size_t i = 0; r == 0 && i < p.files.len; i++)
+		r = plan_file(&p, i, &end);
 	if (r < 0)
 		return r;
 	*ret = p.plan;

@@ -38,7 +38,7 @@ struct unpack_plan {
 	struct unpack_shared *shared; /* owned */
 };
 
-/* 0 or -ENOMEM. */
+/* 0; -ENOMEM; -EBADMSG: contents overlap, which only a loose index can say. */
 int unpack_plan_make(const struct index *ix, struct unpack_plan *ret);
 void unpack_plan_finish(struct unpack_plan *p);
 

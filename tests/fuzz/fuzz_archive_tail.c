@@ -22,8 +22,10 @@ static void try_load(const struct buf *object, size_t tail)
 	assert(r == 0 || (r == -EBADMSG && e.code == r && strstr(e.text, "'key'")));
 	assert(r < 0 || !foreign);
 	struct digest identity;
-	int identified =
-		archive_identify(source, &patient, end - tail, tail, &identity, NULL);
+	bool no_archive = false;
+	int identified = archive_identify(
+		source, &patient, end - tail, tail, &identity, &no_archive, NULL);
+	assert(no_archive == foreign);
 	if (r < 0)
 		return;
 	assert(identified == 0 && digest_equal(&identity, archive_identity(a)));

@@ -153,6 +153,26 @@ static void nothing_needs_no_frames(void **state)
 	assert_int_equal(p2.runs[0].end_file, 2);
 }
 
+/* An object's index cannot say so; that of a foreign archive, kept on disk, might. */
+static void contents_that_overlap_are_refused(void **state)
+{
+	for (uint64_t shift = 0; shift < 2; shift++) {
+		CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
+		builder_file(b, "a", "0123456789", 10);
+		builder_file(b, "b", "", 0);
+		builder_file(b, "c", "0123456789", 10);
+		builder_lay(b);
+		b->header_flags = INDEX_FLAG_LOOSE;
+		builder_set64(b, SECTION_PLACES, 3, b->entries[1].place + 10 - shift);
+		size_t len;
+		void *raw = builder_index(b, &len);
+		CLEANUP(cleanup_index) struct index *ix = NULL;
+		assert_int_equal(index_parse_local(raw, len, &ix, NULL), 0);
+		CLEANUP(unpack_plan_finish) struct unpack_plan p = {0};
+		assert_int_equal(unpack_plan_make(ix, &p), shift ? -EBADMSG : 0);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -160,6 +180,7 @@ int main(void)
 		cmocka_unit_test(a_large_file_is_shared_by_runs),
 		cmocka_unit_test(frames_without_content_are_not_read),
 		cmocka_unit_test(nothing_needs_no_frames),
+		cmocka_unit_test(contents_that_overlap_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,7 +96,8 @@ static int fetch(const struct chunk_read *r, size_t begin, size_t end)
 static int say_wrong(const struct chunk_read *r, size_t i)
 {
 	return error_set(r->e, -EBADMSG,
-		"chunk %zu of '%s' (%zu bytes at %llu) has a wrong digest, fetched twice",
+		"frame %zu of '%s' (%zu bytes at offset %llu) has a wrong digest, "
+		"fetched twice",
 		i, r->s->name, chunk_len(r->s, i),
 		(unsigned long long)r->s->table.offsets[i]);
 }

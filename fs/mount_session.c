@@ -253,13 +253,15 @@ static bool end_loop(struct mount_session *s)
 	return by_itself;
 }
 
-/* Somebody has unmounted lazily, and perhaps mounted anew at the same place. libfuse
- * would unmount by path, unless poll(2) says that the connection is gone; it says the
- * same of a pipe that nobody reads. Closing the device ends our mount for whoever still
- * uses it. */
-static void hang_up(struct fuse_session *fuse)
+/* Somebody has unmounted lazily, and perhaps mounted anew at the same place, or has
+ * renamed a directory above, and then our mount is undone where it is seen by now.
+ * libfuse would unmount by path, unless poll(2) says that the connection is gone; it says
+ * the same of a pipe that nobody reads. Closing the device ends our mount for whoever
+ * still uses it. */
+static void hang_up(struct fuse_session *fuse, const struct mountpoint *place)
 {
 	int ends[2];
+	mountpoint_detach(place);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return;
 	close(ends[0]);
@@ -278,7 +280,7 @@ void mount_session_free(struct mount_session *s)
 	bool by_itself = s->started && end_loop(s);
 	if (s->fuse) {
 		if (!by_itself && s->place.device[0] && !mountpoint_is_ours(&s->place))
-			hang_up(s->fuse);
+			hang_up(s->fuse, &s->place);
 		fuse_session_unmount(s->fuse);
 		fuse_session_destroy(s->fuse);
 	}

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
@@ -36,6 +37,14 @@ bool mountpoint_is_ours(const struct mountpoint *m)
 	struct mount_facts facts;
 	return mount_facts_of(m->path, &facts, NULL) == 0 && facts.mounted &&
 	       strcmp(facts.device, m->device) == 0;
+}
+
+void mountpoint_detach(const struct mountpoint *m)
+{
+	char place[PATH_MAX];
+	if (mount_place_of(m->device, place, NULL) == 0 &&
+		umount2(place, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		log_debug("'%s' stays mounted: %s", place, strerror(errno));
 }
 
 void mountpoint_read_ahead(const struct mountpoint *m, unsigned kib)

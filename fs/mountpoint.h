@@ -24,6 +24,10 @@ int mountpoint_note_device(struct mountpoint *m, struct error *e);
 /* Is our mount still the one that is seen there? */
 bool mountpoint_is_ours(const struct mountpoint *m);
 
+/* As root: undoes our mount where it is seen now that its parent has another name,
+ * lazily. Failing leaves a mount whose daemon is gone; `larder umount` clears it away. */
+void mountpoint_detach(const struct mountpoint *m);
+
 /* As root: lets the kernel read ahead so far. Failing is no matter. */
 void mountpoint_read_ahead(const struct mountpoint *m, unsigned kib);
 

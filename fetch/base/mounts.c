@@ -101,6 +101,28 @@ int mount_facts_of(const char *path, struct mount_facts *ret, struct error *e)
 	return r;
 }
 
+int mount_place_parse(const char *text, const char *device, char *ret)
+{
+	struct mount_line m;
+	int r = -ENOENT;
+	for (const char *line = text; *line; line = next_line(line)) {
+		if (!parse_line(line, &m) || strcmp(m.device, device) != 0)
+			continue;
+		memcpy(ret, m.mountpoint, sizeof(m.mountpoint));
+		r = 0;
+	}
+	return r;
+}
+
+int mount_place_of(const char *device, char *ret, struct error *e)
+{
+	CLEANUP(cleanup_free) char *text = NULL;
+	int r = read_mountinfo(&text, e);
+	if (r == 0)
+		r = mount_place_parse(text, device, ret);
+	return r == -ENOENT ? error_set(e, r, "device %s is mounted nowhere", device) : r;
+}
+
 int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type), void *arg,
 	struct error *e)
 {

@@ -21,6 +21,13 @@ int mount_facts_of(const char *path, struct mount_facts *ret, struct error *e);
 /* The same, from mountinfo's text: pure. */
 void mount_facts_parse(const char *text, const char *path, struct mount_facts *ret);
 
+/* Where the device "major:minor" is mounted, the newest of its mounts. ret: PATH_MAX bytes.
+ * 0; -ENOENT: nowhere that is seen here; or another -errno. */
+int mount_place_of(const char *device, char *ret, struct error *e);
+
+/* The same, from mountinfo's text: pure. 0 or -ENOENT. */
+int mount_place_parse(const char *text, const char *device, char *ret);
+
 /* Calls fn for each mount, oldest first, with its mountpoint (without escapes) and type.
  * 0 or -errno. */
 int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type), void *arg,

@@ -178,7 +178,7 @@ static void wrong_twice_is_an_error_and_not_kept(void **state)
 	assert_int_equal(read_chunks(f, 2, 6, &e), -EBADMSG);
 	assert_int_equal(f->inner.reads, 2);
 	assert_non_null(strstr(e.text, "'the key'"));
-	assert_non_null(strstr(e.text, "chunk 3"));
+	assert_non_null(strstr(e.text, "frame 3"));
 	assert_non_null(strstr(e.text, " 60)"));
 	assert_false(chunk_source_cached(f->source, 3));
 	assert_true(chunk_source_cached(f->source, 2));

@@ -146,6 +146,10 @@ static void mountinfo_tells_the_topmost_mount(void **state)
 	assert_false(facts.mounted);
 	mount_facts_parse("garbage\n\n1 2 3", "/mnt", &facts);
 	assert_false(facts.mounted);
+	char place[PATH_MAX];
+	assert_int_equal(mount_place_parse(mountinfo, "0:44", place), 0);
+	assert_string_equal(place, "/mnt/a b");
+	assert_int_equal(mount_place_parse(mountinfo, "9:99", place), -ENOENT);
 }
 
 static void a_mountpoint_resolves_but_for_its_last_name(void **state)

@@ -1,0 +1,278 @@
+"""What goes wrong at the store, on the way, or on the cache's disk, and what a reader of the
+mount gets then: the right bytes or an error, never anything else."""
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import subprocess
+import threading
+import unittest
+from pathlib import Path
+
+from larder_testlib import fuse
+from larder_testlib.credential_server import CredentialServer
+from larder_testlib.httpd import BytesBody
+from larder_testlib.mount import Mount, larder
+from larder_testlib.origin import Origin
+from larder_testlib.process import TempDir, forget_mount, note_mount, wait_until
+from larder_testlib.sigv4 import Credentials
+
+CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/key")
+BUCKET, STORE = "the-bucket", "s3://the-bucket"
+LARGE = 12 << 20  # bytes: its beginning does not come with the index
+PIECE = 64 << 10
+
+
+class Flipping(BytesBody):
+    """An object of which one bit is wrong in so many of its next answers."""
+
+    def __init__(self, data, offset, times):
+        super().__init__(data)
+        self.offset, self.times = offset, times
+
+    def read(self, offset, length):
+        data = bytearray(super().read(offset, length))
+        if self.times > 0 and offset <= self.offset < offset + len(data):
+            self.times -= 1
+            data[self.offset - offset] ^= 0x10
+        return bytes(data)
+
+
+class Failures(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.home = cls.enterClassContext(TempDir())
+        tree = cls.home / "tree"
+        tree.mkdir()
+        cls.large = os.urandom(LARGE)
+        (tree / "large").write_bytes(cls.large)
+        (tree / "small").write_bytes(b"small")
+        larder("commit", "--key=k", cls.home / "store", tree)
+        cls.object = (cls.home / "store/k").read_bytes()
+
+    def setUp(self):
+        self.start_origin([CREDENTIALS])
+        self.env = self.origin.env(CREDENTIALS)
+
+    def start_origin(self, credentials):
+        self.origin = self.enterContext(Origin(credentials))
+        self.origin.put(BUCKET, "k", self.object)
+
+    def mount(self, *words, cache="", **more):
+        words = [f"--cache-dir={cache}", "--timeout=10s", "--prefetch=none", *words]
+        return self.enterContext(Mount(STORE, *words, **{"key": "k", "env": self.env, **more}))
+
+    @staticmethod
+    def status(mount):
+        return json.loads(os.getxattr(mount.path, "user.larder.status"))["keys"][0]
+
+    @staticmethod
+    def piece(mount, at):
+        """A piece of the large file, past the kernel's pages and read-ahead."""
+        fd = os.open(mount.path / "large", os.O_RDONLY)
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+            return os.pread(fd, PIECE, at)
+        finally:
+            os.close(fd)
+
+    def assert_right(self, mount, at):
+        self.assertEqual(self.piece(mount, at), self.large[at:at + PIECE])
+
+    def assert_fails(self, number, mount, at):
+        with self.assertRaises(OSError) as caught:
+            self.piece(mount, at)
+        self.assertEqual(errno.errorcode[caught.exception.errno], errno.errorcode[number])
+
+    def assert_right_soon(self, mount, at):
+        def right():
+            with contextlib.suppress(OSError):
+                return self.piece(mount, at) == self.large[at:at + PIECE]
+            return False
+        wait_until(right, "the piece to be read", 20)
+
+    # -- answers that are not what was asked for
+
+    def test_answers_that_lie(self):
+        mount = self.mount("--retries=1")
+        at = 0
+        for ranges in ("ignore", "shifted", "mislabelled", "shorter", "cut", "total",
+                       "unlabelled"):
+            with self.subTest(ranges=ranges):
+                self.origin.quirks.ranges = ranges
+                self.assert_fails(errno.EIO, mount, at)
+                self.origin.quirks.ranges = "honour"
+                self.assert_right_soon(mount, at)
+            at += 1 << 20
+        self.assertEqual(self.status(mount)["generation"], 1)
+
+    def test_etags_that_change_with_each_answer(self):
+        mount = self.mount("--retries=1")
+        self.origin.quirks.etags = "changing"
+        self.assert_fails(errno.EIO, mount, 0)
+        self.origin.quirks.etags = "strong"
+        self.assert_right_soon(mount, 0)
+
+    def test_a_precondition_that_is_ignored(self):
+        """The store serves the new object under the old ETag's condition."""
+        mount = self.mount()
+        self.origin.quirks.if_match = "ignore"
+        self.origin.put(BUCKET, "k", self.object[:100] + self.object)  # no archive
+        self.assert_fails(errno.EIO, mount, 0)
+        self.origin.put(BUCKET, "k", self.object)
+        self.assert_right_soon(mount, 0)
+
+    # -- wrong bytes
+
+    def set_body(self, body):
+        with self.origin.lock:
+            self.origin.stored(BUCKET, "k").body = body
+
+    def test_a_wrong_bit_on_the_way_is_fetched_again(self):
+        mount = self.mount()
+        self.set_body(Flipping(self.object, 30_000, 1))
+        self.assert_right(mount, 0)
+        self.assertEqual(self.status(mount)["refetched"], 1)
+        self.assertNotIn("error", mount.log())
+
+    def test_a_wrong_bit_in_the_store_is_told_once(self):
+        mount = self.mount()
+        self.set_body(Flipping(self.object, 30_000, 10**9))
+        for _ in range(5):
+            self.assert_fails(errno.EIO, mount, 0)
+        self.assert_right(mount, 4 << 20)  # the other frames are what they were
+        lines = [line for line in mount.log().splitlines() if "error" in line]
+        self.assertEqual(len(lines), 1, lines)
+        for word in ("'k'", "frame", "offset"):
+            self.assertIn(word, lines[0])
+        self.set_body(BytesBody(self.object))
+        self.assert_right_soon(mount, 0)
+
+    # -- credentials and clocks
+
+    def test_credentials_that_expire_in_the_middle(self):
+        server = self.enterContext(CredentialServer())
+        self.start_origin(server.find)
+        self.env = {name: value for name, value in self.origin.env(CREDENTIALS).items()
+                    if not name.endswith("_KEY") and not name.endswith("_KEY_ID")}
+        self.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = server.container_uri
+        mount = self.mount()
+        self.assert_right(mount, 0)
+        for number in (1, 2):
+            self.assertEqual(len(server.issued), number)
+            self.origin.expired.add(server.issued[-1].access_key)
+            self.assert_right(mount, number << 20)
+        self.assertNotIn("error", mount.log())
+
+    def test_credentials_that_nobody_renews(self):
+        mount = self.mount()
+        self.origin.expired.add(CREDENTIALS.access_key)
+        self.assert_fails(errno.EACCES, mount, 0)
+        self.assertEqual((mount.path / "small").read_bytes(), b"small")
+        self.assertNotIn(CREDENTIALS.secret_key, mount.log())
+        self.origin.expired.clear()
+        self.assert_right_soon(mount, 0)
+
+    def test_a_clock_that_is_wrong(self):
+        mount = self.mount()
+        for number, offset in enumerate((3600, -7200, 0)):
+            self.origin.clock_offset = offset
+            self.assert_right(mount, number << 20)
+        self.assertNotIn("error", mount.log())
+
+    # -- the cache's disk
+
+    def disk(self, size):
+        """A small disk of its own."""
+        place = self.enterContext(TempDir())
+        note_mount(place)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", place],
+                       check=True)
+        self.addCleanup(forget_mount, place)
+        self.addCleanup(subprocess.run, ["umount", "-l", place], check=True)
+        return place
+
+    def assert_reads_whole(self, mount):
+        self.assertEqual((mount.path / "large").read_bytes(), self.large)
+
+    def test_a_full_disk(self):
+        disk = self.disk("2m")
+        self.assert_reads_whole(self.mount(cache=disk / "cache"))
+        self.assert_reads_whole(self.mount(cache=disk / "cache"))
+
+    def test_a_read_only_disk(self):
+        disk = self.disk("40m")
+        with Mount(STORE, f"--cache-dir={disk / 'cache'}", key="k", env=self.env) as mount:
+            self.assert_reads_whole(mount)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        self.assert_reads_whole(self.mount(cache=disk / "cache"))
+        self.assert_reads_whole(self.mount(cache=disk / "none"))
+
+    def test_a_damaged_cache(self):
+        cache = self.home / "damaged"
+        with Mount(STORE, f"--cache-dir={cache}", key="k", env=self.env) as mount:
+            self.assert_reads_whole(mount)
+        chunks = sorted(p for p in (cache / "chunks").rglob("*") if p.is_file())
+        for number, path in enumerate(chunks):
+            data = bytearray(path.read_bytes())
+            if number % 3 == 0:
+                data[len(data) // 2] ^= 1
+            path.write_bytes(data if number % 3 < 2 else data[:len(data) // 2])
+        mount = self.mount(cache=cache)
+        self.assert_reads_whole(mount)
+        found = self.status(mount)
+        self.assertGreater(found["cache_damaged"], len(chunks) // 3)
+        self.assertGreater(found["cache_hits"], 0)
+        again = self.mount(cache=cache)
+        self.assert_reads_whole(again)  # what was wrong has been replaced
+        self.assertEqual(self.status(again)["cache_damaged"], 0)
+
+    # -- the mount's place
+
+    def test_a_parent_that_is_renamed(self):
+        parent = self.home / "parent"
+        (parent / "mnt").mkdir(parents=True)
+        mount = self.mount(path=parent / "mnt")
+        parent.rename(self.home / "renamed")
+        self.assertEqual((self.home / "renamed/mnt/small").read_bytes(), b"small")
+        mount.send(signal.SIGTERM)
+        wait_until(lambda: not mount.pids(), "the daemon to end", 20)
+        self.assertEqual(os.listdir(self.home / "renamed/mnt"), [])
+
+    def test_a_parent_that_is_unmounted(self):
+        disk = self.disk("1m")
+        (disk / "mnt").mkdir()
+        mount = self.mount(path=disk / "mnt")
+        subprocess.run(["umount", "-l", disk], check=True)
+        wait_until(lambda: not mount.pids(), "the daemon to end", 20)
+        subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)  # for the clean-up
+
+    def test_unmounted_lazily_under_load(self):
+        mount = self.mount()
+        busy, wrong = threading.Barrier(9), []
+
+        def read(at):
+            with open(mount.path / "large", "rb", buffering=0) as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+                busy.wait()
+                while at < LARGE:
+                    if os.pread(file.fileno(), PIECE, at) != self.large[at:at + PIECE]:
+                        wrong.append(at)
+                    at += 8 * PIECE
+        readers = [threading.Thread(target=read, args=(n * PIECE,)) for n in range(8)]
+        for reader in readers:
+            reader.start()
+        busy.wait()
+        subprocess.run(["umount", "-l", mount.path], check=True)
+        for reader in readers:
+            reader.join()
+        self.assertEqual(wrong, [])
+        self.assertFalse(mount.is_mounted())
+        wait_until(lambda: not mount.pids(), "the daemon to end", 20)
+
+
+if __name__ == "__main__":
+    fuse.main()

@@ -164,6 +164,11 @@ class Chaos(unittest.TestCase):
             except FileNotFoundError:
                 pass  # evicted meanwhile
 
+    @staticmethod
+    def forget_pages():
+        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as drop:
+            drop.write("1")
+
     def some_chunks(self):
         files = [path for cache in self.caches for path in Path(cache).rglob("*")
                  if path.is_file()]
@@ -185,7 +190,7 @@ class Chaos(unittest.TestCase):
 
     def let_things_happen(self):
         acts = [self.overwrite] * 6 + [self.damage_the_cache] * 3 + [self.misbehave] * 3
-        acts += [self.calm] * 2 + [self.upload_again, self.copy_onto_itself, self.go_silent,
+        acts += [self.calm] * 2 + [self.forget_pages] * 3 + [self.upload_again, self.copy_onto_itself, self.go_silent,
                                    self.delete_and_recreate, self.misbehave_badly,
                                    self.break_off, self.freeze_the_store]
         while time.monotonic() < self.end:
@@ -211,7 +216,8 @@ class Chaos(unittest.TestCase):
 
     def test_chaos(self):
         print(f"LARDER_CHAOS_SEED={SEED}, {SECONDS:g} s", file=sys.stderr, flush=True)
-        one = self.mount("--cache-size=6M", key="k")
+        # the first cannot hold all that is read and must go on asking
+        one = self.mount("--cache-size=2M", "--prefetch=none", key="k")
         two = self.mount("--cache-dir=")
         three = self.mount(key="k")
         self.caches = [one.cache, three.cache]
@@ -252,8 +258,7 @@ class Chaos(unittest.TestCase):
         trees = [*self.trees.iterdir(), self.home / "last"]
 
         def is_whole():
-            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as drop:
-                drop.write("1")
+            self.forget_pages()
             try:
                 version = os.readlink(root / "link").rpartition("-")[2]
             except OSError:
@@ -267,7 +272,6 @@ class Chaos(unittest.TestCase):
             self.fail(f"{error}: {self.differences[:5]}")
 
     def assert_nothing_kept(self, *mounts):
-        self.assertGreater(self.status(mounts[0].path)["keys"][0]["generation"], 1)
         for mount in mounts:
             status = self.status(mount.path)
             pid, = mount.pids()

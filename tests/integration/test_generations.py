@@ -60,7 +60,8 @@ class Generations(unittest.TestCase):
 
     def mount(self, *words, **more):
         return self.enterContext(
-            Mount(self.store, "--cache-dir=", *words, **{"key": "k", "env": self.env, **more}))
+            Mount(self.store, "--cache-dir=", "--prefetch=none", *words,
+                  **{"key": "k", "env": self.env, **more}))
 
     def open(self, path, **more):
         """A descriptor that is read without read-ahead."""

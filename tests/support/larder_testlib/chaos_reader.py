@@ -126,6 +126,8 @@ class Reader:
     def some_path(self, kind, everywhere=False):
         while True:
             path = self.rng.choice(self.versions.paths)
+            if kind == stat.S_IFREG and self.rng.random() < 0.5:
+                path = self.rng.choice(("large", "large-same"))  # most of the bytes
             seen = self.versions.of(path).of_kind(kind)
             if seen and not (everywhere and len(seen) < len(self.versions.trees)):
                 return path, seen

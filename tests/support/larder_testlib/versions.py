@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHARED, CHANGED, OWN = 12, 30, 3  # small files of each kind
-LARGE, LARGE_SHARED = 20 << 20, 5 << 20  # more than the daemon holds in memory
+LARGE, LARGE_SHARED = 32 << 20, 5 << 20  # more than the daemon holds in memory
 
 _KINDS = (stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK)
 

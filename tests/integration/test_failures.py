@@ -236,6 +236,7 @@ class Failures(unittest.TestCase):
         parent = self.home / "parent"
         (parent / "mnt").mkdir(parents=True)
         mount = self.mount(path=parent / "mnt")
+        self.status(mount)  # it serves, and so has done with paths
         parent.rename(self.home / "renamed")
         self.assertEqual((self.home / "renamed/mnt/small").read_bytes(), b"small")
         mount.send(signal.SIGTERM)
@@ -246,6 +247,7 @@ class Failures(unittest.TestCase):
         disk = self.disk("1m")
         (disk / "mnt").mkdir()
         mount = self.mount(path=disk / "mnt")
+        self.status(mount)
         subprocess.run(["umount", "-l", disk], check=True)
         wait_until(lambda: not mount.pids(), "the daemon to end", 20)
         subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)  # for the clean-up

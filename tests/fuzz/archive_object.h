@@ -49,12 +49,13 @@ static inline void object_frames(struct buf *object, struct seek_entry_vec *tabl
 		if (buf_reserve(object, s.stored) < 0)
 			return;
 		size_t take = s.stored < filler_len ? s.stored : filler_len;
-		if (take)
+		if (take) {
 			memcpy(object->data + object->len, filler, take);
+			filler += take;
+			filler_len -= take;
+		}
 		memset(object->data + object->len + take, 0, s.stored - take);
 		object->len += s.stored;
-		filler += take;
-		filler_len -= take;
 		if (seek_entry_vec_push(table, s) < 0)
 			abort();
 	}

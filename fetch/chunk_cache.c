@@ -13,7 +13,9 @@
 #include "fetch/base/io.h"
 #include "fetch/base/lock.h"
 #include "fetch/base/log.h"
+#include "fetch/base/thread.h"
 #include "fetch/chunk_evict.h"
+#include "fetch/chunk_pack.h"
 #include "fetch/chunk_tally.h"
 
 #define CHUNK_NAME_SIZE (3 + DIGEST_HEX_SIZE) /* "xx/", 64 digits, NUL */
@@ -30,6 +32,7 @@ struct chunk_cache {
 	int evict_fd; /* owned: DIR/lock; -1 when not writable */
 	uint64_t max; /* bytes; 0: no limit */
 	atomic_bool writable;
+	atomic_bool links; /* files may have several names here */
 	uint64_t session; /* random: makes our temporary names ours */
 	atomic_uint_fast64_t next_temp;
 	struct tally tally;
@@ -159,6 +162,7 @@ static int open_cache(struct chunk_cache *c, const char *name, struct error *e)
 		return error_set_errno(
 			e, c->chunks, "cannot make 'chunks' in cache folder '%s'", name);
 	atomic_store(&c->writable, true);
+	atomic_store(&c->links, true);
 	r = open_for_writing(c, dir);
 	if (r < 0)
 		stop_writing(c, r);
@@ -212,11 +216,15 @@ bool chunk_cache_has(struct chunk_cache *c, const struct digest *d)
 	return faccessat(c->chunks, name, F_OK, 0) == 0;
 }
 
-static bool is_right(int fd, const struct digest *d, size_t len, void *buf)
+static bool is_right(
+	int fd, const struct stat *st, const struct digest *d, size_t len, void *buf)
 {
 	struct digest got;
-	return pread_exactly(fd, buf, len, 0) == 0 && digest_of(buf, len, &got) == 0 &&
-	       digest_equal(&got, d);
+	uint64_t size = (uint64_t)st->st_size, offset = 0;
+	if (size != len && chunk_pack_find(fd, size, d, len, &offset) < 0)
+		return false;
+	return pread_exactly(fd, buf, len, offset) == 0 &&
+	       digest_of(buf, len, &got) == 0 && digest_equal(&got, d);
 }
 
 static void record_use(int fd, const struct stat *st)
@@ -233,12 +241,12 @@ int chunk_cache_get(struct chunk_cache *c, const struct digest *d, size_t len, v
 	CLEANUP(cleanup_close) int fd = openat(c->chunks, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -ENOENT;
-	if ((uint64_t)st.st_size == len && is_right(fd, d, len, buf)) {
+	if (is_right(fd, &st, d, len, buf)) {
 		record_use(fd, &st);
 		return 0;
 	}
 	if (unlinkat(c->chunks, name, 0) == 0)
-		tally_change(&c->tally, -st.st_size);
+		tally_change(&c->tally, -(int64_t)chunk_share(&st));
 	return -EBADMSG;
 }
 
@@ -252,7 +260,7 @@ static void start_eviction(struct chunk_cache *c)
 		return;
 	if (c->has_thread)
 		pthread_join(c->evictor, NULL); /* it has ended */
-	c->evicting = pthread_create(&c->evictor, NULL, evict, c) == 0;
+	c->evicting = thread_start(&c->evictor, evict, c) == 0;
 	c->has_thread = c->evicting;
 	if (!c->evicting)
 		tally_unlock(c->evict_fd);
@@ -274,57 +282,124 @@ static void evict_if_due(struct chunk_cache *c)
 
 /* --- writing ----------------------------------------------------------------------- */
 
+/* Chunks that lie one behind the other, none of them in the cache. All borrowed. */
+struct chunk_run {
+	const struct digest *digests;
+	const uint64_t *offsets; /* count + 1 */
+	size_t count;
+	const unsigned char *data; /* from offsets[0] on */
+};
+
 static int write_temp(
-	struct chunk_cache *c, const char *name, const void *data, size_t len)
+	struct chunk_cache *c, const char *name, const struct chunk_run *run, size_t *ret_size)
 {
 	CLEANUP(cleanup_close)
 	int fd = openat(c->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	int r = write_fully(fd, data, len);
+	*ret_size = (size_t)(run->offsets[run->count] - run->offsets[0]);
+	int r = run->count == 1 ? write_fully(fd, run->data, *ret_size)
+				: chunk_pack_write(fd, run->digests, run->offsets,
+					  run->count, run->data, ret_size);
 	if (r == 0 && close(steal_fd(&fd)) < 0)
 		r = -errno;
 	return r;
 }
 
-/* The directory of the chunk's first two digits is made when it is missed. */
-static int move_into_place(struct chunk_cache *c, const char *temp, const char *name)
+typedef int name_fn(int from_dir, const char *from, int to_dir, const char *to);
+
+static int give_second_name(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return linkat(from_dir, from, to_dir, to, 0);
+}
+
+/* Renames or links to a chunk's name. The directory of its first two digits is made when it
+ * is missed. */
+static int give_name(struct chunk_cache *c, name_fn *rename_or_link, int from_dir,
+	const char *from, const char *name)
 {
 	char dir[3] = {name[0], name[1]};
-	if (renameat(c->tmp, temp, c->chunks, name) == 0)
+	if (rename_or_link(from_dir, from, c->chunks, name) == 0)
 		return 0;
 	if (errno != ENOENT || (mkdirat(c->chunks, dir, 0700) < 0 && errno != EEXIST))
 		return -errno;
-	return renameat(c->tmp, temp, c->chunks, name) < 0 ? -errno : 0;
+	return rename_or_link(from_dir, from, c->chunks, name) < 0 ? -errno : 0;
 }
 
-static int write_chunk(
-	struct chunk_cache *c, const struct digest *d, const void *data, size_t len)
+/* A chunk that gets no name is not in the cache, that is all. */
+static void name_others(
+	struct chunk_cache *c, const char *first, const struct chunk_run *run)
+{
+	for (size_t i = 1; i < run->count; i++) {
+		char name[CHUNK_NAME_SIZE];
+		chunk_name(&run->digests[i], name);
+		int r = give_name(c, give_second_name, c->chunks, first, name);
+		if (r < 0 && r != -EEXIST && r != -ENOENT) {
+			atomic_store(&c->links, false);
+			return;
+		}
+	}
+}
+
+static int write_run(struct chunk_cache *c, const struct chunk_run *run, size_t *ret_size)
 {
 	char temp[TEMP_NAME_SIZE], name[CHUNK_NAME_SIZE];
-	chunk_name(d, name);
+	chunk_name(&run->digests[0], name);
 	snprintf(temp, sizeof(temp), "%016" PRIx64 "-%" PRIx64, c->session,
 		(uint64_t)atomic_fetch_add(&c->next_temp, 1));
-	int r = write_temp(c, temp, data, len);
+	int r = write_temp(c, temp, run, ret_size);
 	if (r == 0)
-		r = move_into_place(c, temp, name);
+		r = give_name(c, renameat, c->tmp, temp, name);
 	if (r < 0)
 		unlinkat(c->tmp, temp, 0);
+	else
+		name_others(c, name, run);
 	return r;
+}
+
+static void put_run(struct chunk_cache *c, const struct chunk_run *run)
+{
+	size_t size;
+	if (has_room(c, (size_t)(run->offsets[run->count] - run->offsets[0]))) {
+		int r = write_run(c, run, &size);
+		if (r < 0) {
+			stop_writing(c, r);
+			return;
+		}
+		tally_change(&c->tally, (int64_t)size);
+	}
+	evict_if_due(c);
+}
+
+/* How many of the chunks from `first` on go into one file. */
+static size_t absent_run(
+	struct chunk_cache *c, const struct digest *digests, size_t first, size_t count)
+{
+	size_t most = atomic_load(&c->links) ? PACK_CHUNKS_MAX : 1, n = 0;
+	while (n < most && first + n < count && !chunk_cache_has(c, &digests[first + n]))
+		n++;
+	return n;
+}
+
+void chunk_cache_put_run(struct chunk_cache *c, const struct digest *digests,
+	const uint64_t *offsets, size_t count, const void *data)
+{
+	for (size_t i = 0, n; i < count && chunk_cache_writable(c); i += n ? n : 1) {
+		n = absent_run(c, digests, i, count);
+		const struct chunk_run run = {
+			.digests = digests + i,
+			.offsets = offsets + i,
+			.count = n,
+			.data = (const unsigned char *)data + (offsets[i] - offsets[0]),
+		};
+		if (n)
+			put_run(c, &run);
+	}
 }
 
 void chunk_cache_put(
 	struct chunk_cache *c, const struct digest *d, const void *data, size_t len)
 {
-	if (!chunk_cache_writable(c) || chunk_cache_has(c, d))
-		return;
-	if (has_room(c, len)) {
-		int r = write_chunk(c, d, data, len);
-		if (r < 0) {
-			stop_writing(c, r);
-			return;
-		}
-		tally_change(&c->tally, (int64_t)len);
-	}
-	evict_if_due(c);
+	const uint64_t offsets[2] = {0, len};
+	chunk_cache_put_run(c, d, offsets, 1, data);
 }

@@ -2,6 +2,8 @@
  * The chunk cache: bytes by their SHA-256, on local disk, shared by processes.
  *
  *     DIR/chunks/xx/<64 hex digits>   one chunk; xx: its first two digits
+ *                                     (or a pack, fetch/chunk_pack.h: one file under the
+ *                                     names of all chunks that came together)
  *     DIR/tmp/                        chunks being written
  *     DIR/size                        the sum of their sizes (fetch/chunk_tally.h)
  *     DIR/lock                        held by the process that evicts
@@ -52,6 +54,12 @@ int chunk_cache_get(struct chunk_cache *c, const struct digest *d, size_t len, v
 /* Keeps a chunk whose digest the caller has checked. Failures are nobody's business. */
 void chunk_cache_put(
 	struct chunk_cache *c, const struct digest *d, const void *data, size_t len);
+
+/* Keeps chunks that lie one behind the other, as chunk_cache_put() does with one:
+ * [offsets[i], offsets[i + 1]) of them, less offsets[0], is at data. Making a file costs
+ * more than writing it, so they share a few. */
+void chunk_cache_put_run(struct chunk_cache *c, const struct digest *digests,
+	const uint64_t *offsets, size_t count, const void *data);
 
 /* Is a file of this name there? Not proved. */
 bool chunk_cache_has(struct chunk_cache *c, const struct digest *d);

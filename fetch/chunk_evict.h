@@ -5,12 +5,18 @@
  * as much about the order of use as a sorted list of all files would, in constant memory
  * (512 KiB) whatever the cache holds. The first pass over the names fills it; when the
  * sum passes the limit, the second removes the oldest minutes until 90 % of the limit is
- * left, of the last of those minutes in no particular order.
+ * left, of the last of those minutes in no particular order. The names of a pack
+ * (fetch/chunk_pack.h) go together: which packs go is kept in mind, 16 bytes each.
  */
 #ifndef LARDER_FETCH_CHUNK_EVICT_H
 #define LARDER_FETCH_CHUNK_EVICT_H
 
 #include <stdint.h>
+
+struct stat;
+
+/* Bytes that one of a file's names stands for: the names of a pack share its size. */
+uint64_t chunk_share(const struct stat *st);
 
 struct evict_result {
 	uint64_t bytes;   /* left, of chunks */

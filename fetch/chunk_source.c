@@ -77,11 +77,13 @@ static bool get_from_cache(const struct chunk_read *r, size_t i)
 	return code == 0;
 }
 
-static void keep(const struct chunk_read *r, size_t i)
+/* Chunks [begin, end), whose bytes have been proved. */
+static void keep(const struct chunk_read *r, size_t begin, size_t end)
 {
-	if (r->s->cache)
-		chunk_cache_put(r->s->cache, &r->s->table.digests[i], place_of(r, i),
-			chunk_len(r->s, i));
+	const struct chunk_table *t = &r->s->table;
+	if (r->s->cache && begin < end)
+		chunk_cache_put_run(r->s->cache, t->digests + begin, t->offsets + begin,
+			end - begin, place_of(r, begin));
 }
 
 static int fetch(const struct chunk_read *r, size_t begin, size_t end)
@@ -134,7 +136,7 @@ static int fall_back(const struct chunk_read *r, size_t begin, size_t end, int c
 	for (size_t i = begin; i < end; i++) {
 		if (!get_from_fallback(r, i))
 			return code;
-		keep(r, i);
+		keep(r, i, i + 1);
 	}
 	return 0;
 }
@@ -145,16 +147,14 @@ static int get_run(const struct chunk_read *r, size_t begin, size_t end)
 	int code = fetch(r, begin, end);
 	if (code < 0)
 		return fall_back(r, begin, end, code);
-	for (size_t i = begin; i < end; i++) {
-		code = prove_or_refetch(r, i);
+	size_t proved = begin;
+	for (; code == 0 && proved < end; proved += code == 0) {
+		code = prove_or_refetch(r, proved);
 		if (code < 0)
-			code = fall_back(r, i, i + 1, code);
-		else
-			keep(r, i);
-		if (code < 0)
-			return code;
+			code = fall_back(r, proved, proved + 1, code);
 	}
-	return 0;
+	keep(r, begin, proved);
+	return code;
 }
 
 static int get_all(const struct chunk_read *r)

@@ -194,6 +194,141 @@ static void a_use_is_recorded_by_the_minute(void **state)
 	assert_true(age_of(chunk_path(&dir, 1)) < 600);
 }
 
+/* --- packs --- */
+
+#define RUN 10
+
+static void put_run(struct chunk_cache *c, unsigned first, unsigned count)
+{
+	static unsigned char data[100 * CHUNK];
+	struct digest digests[100];
+	uint64_t offsets[101];
+	for (unsigned i = 0; i <= count; i++)
+		offsets[i] = 777 + (uint64_t)i * CHUNK;
+	for (unsigned i = 0; i < count; i++)
+		make_chunk(first + i, data + (size_t)i * CHUNK, &digests[i]);
+	chunk_cache_put_run(c, digests, offsets, count, data);
+}
+
+static nlink_t names_of(const struct scratch *dir, unsigned n)
+{
+	struct stat st;
+	assert_int_equal(stat(chunk_path(dir, n), &st), 0);
+	return st.st_nlink;
+}
+
+static void overwrite(const char *path, off_t at, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, text, strlen(text), at), strlen(text));
+	close(fd);
+}
+
+static void a_run_is_one_file_under_each_name(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	put_run(c, 0, RUN);
+	for (unsigned i = 0; i < RUN; i++) {
+		assert_int_equal(names_of(&dir, i), RUN);
+		assert_int_equal(get(c, i), 0);
+	}
+	assert_int_equal(get(c, RUN), -ENOENT);
+}
+
+/* What is there is not written again: it parts the run. */
+static void what_is_there_parts_a_run(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	put(c, 3);
+	put_run(c, 0, RUN);
+	assert_int_equal(names_of(&dir, 2), 3);
+	assert_int_equal(names_of(&dir, 3), 1);
+	assert_int_equal(names_of(&dir, 4), RUN - 4);
+	put_run(c, 20, 80); /* more than a pack holds */
+	assert_int_equal(names_of(&dir, 20), 64);
+	assert_int_equal(names_of(&dir, 99), 16);
+	for (unsigned i = 0; i < RUN; i++)
+		assert_int_equal(get(c, i), 0);
+	assert_int_equal(get(c, 83), 0);
+	assert_int_equal(get(c, 84), 0);
+}
+
+static void damage_in_a_pack_costs_the_chunk_alone(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	put_run(c, 0, RUN);
+	overwrite(chunk_path(&dir, 7), 4 * CHUNK + 5, "???");
+	assert_int_equal(get(c, 4), -EBADMSG);
+	assert_int_equal(get(c, 4), -ENOENT);
+	assert_int_equal(get(c, 5), 0);
+	put(c, 4);
+	assert_int_equal(get(c, 4), 0);
+	assert_int_equal(names_of(&dir, 4), 1);
+}
+
+static void damage_of_a_table_is_found(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	struct stat st;
+	put_run(c, 0, 3);
+	assert_int_equal(stat(chunk_path(&dir, 0), &st), 0);
+	assert_int_equal(st.st_size, 3 * CHUNK + 3 * 48 + 16);
+	/* the last chunk's row claims to lie behind the end; its digest says who it is */
+	overwrite(chunk_path(&dir, 0), st.st_size - 16 - 10, "\xff\xff");
+	assert_int_equal(get(c, 2), -EBADMSG);
+	assert_int_equal(get(c, 1), 0);
+	overwrite(chunk_path(&dir, 0), st.st_size - 16, "\xff\xff\xff\xff");
+	assert_int_equal(get(c, 1), -EBADMSG);
+	put_run(c, 10, 3);
+	assert_int_equal(truncate(chunk_path(&dir, 10), 5), 0);
+	assert_int_equal(get(c, 11), -EBADMSG);
+	put_run(c, 20, 3);
+	overwrite(chunk_path(&dir, 20), st.st_size - 1, "X");
+	assert_int_equal(get(c, 21), -EBADMSG);
+}
+
+/* Each file once, whatever its names. */
+static uint64_t bytes_in_files(const struct scratch *dir)
+{
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < 50; i++) {
+		struct stat st;
+		if (stat(chunk_path(dir, i * RUN), &st) == 0)
+			sum += (uint64_t)st.st_size;
+	}
+	return sum;
+}
+
+/* Space is free only once the last name has gone. */
+static void packs_are_evicted_whole(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	for (unsigned i = 0; i < 50; i++)
+		put_run(c, i * RUN, RUN);
+	int chunks = open(scratch_path(&dir, "chunks"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct evict_result left;
+	uint64_t limit = 25 * RUN * CHUNK;
+	assert_int_equal(chunk_evict(chunks, limit, clock_realtime_s(), &left), 0);
+	close(chunks);
+	assert_true(left.bytes <= limit / 10 * 9);
+	assert_in_range(bytes_in_files(&dir), left.bytes, left.bytes + 50 * RUN);
+	unsigned kept = 0;
+	for (unsigned i = 0; i < 50; i++) {
+		unsigned names = 0;
+		for (unsigned n = i * RUN; n < (i + 1) * RUN; n++)
+			names += has(c, n);
+		assert_true(names == 0 || names == RUN);
+		kept += names == RUN;
+	}
+	assert_int_equal(kept, 22);
+}
+
 /* --- evicting --- */
 
 static int chunks_of(const struct scratch *dir)
@@ -578,6 +713,11 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_put_is_got_by_all),
+		cmocka_unit_test(a_run_is_one_file_under_each_name),
+		cmocka_unit_test(what_is_there_parts_a_run),
+		cmocka_unit_test(damage_in_a_pack_costs_the_chunk_alone),
+		cmocka_unit_test(damage_of_a_table_is_found),
+		cmocka_unit_test(packs_are_evicted_whole),
 		cmocka_unit_test(a_damaged_chunk_is_found_and_removed),
 		cmocka_unit_test(only_its_owner_may_use_it),
 		cmocka_unit_test(a_file_in_its_place_is_an_error),

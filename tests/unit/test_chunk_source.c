@@ -147,7 +147,7 @@ static void a_damaged_cache_entry_is_fetched(void **state)
 	digest_hex(&f->digests[4], hex);
 	snprintf(name, sizeof(name), "chunks/%.2s/%s", hex, hex);
 	int fd = open(scratch_path(&f->dir, name), O_WRONLY | O_CLOEXEC);
-	assert_int_equal(pwrite_fully(fd, "??", 2, 3), 0);
+	assert_int_equal(pwrite_fully(fd, "??", 2, f->offsets[4] + 3), 0);
 	close(fd);
 	assert_int_equal(read_chunks(f, 0, CHUNKS, NULL), 0);
 	assert_int_equal(f->inner.reads, 2);

@@ -208,15 +208,16 @@ const void *frame_data(const struct frame *f)
 	return f->decoded.data;
 }
 
-void frame_touch(struct frame_cache *c, uint32_t frame)
+bool frame_touch(struct frame_cache *c, uint32_t frame)
 {
 	uint8_t bit = (uint8_t)(1u << frame % 8);
 	if (c->touched[frame / 8] & bit)
-		return;
+		return false;
 	c->touched[frame / 8] |= bit;
 	c->stats.touched_frames++;
 	c->stats.touched_bytes +=
 		frame_stored_begin(c, frame + 1) - frame_stored_begin(c, frame);
+	return true;
 }
 
 /* Under lock. A reference to the frame in the slot, or to a new one that is the caller's
@@ -235,6 +236,25 @@ struct frame *frame_acquire(struct frame_cache *c, uint32_t number, bool *ret_cl
 		list_remove(c, f);
 	f->refs++;
 	return f;
+}
+
+bool frame_cache_lacks(struct frame_cache *c, uint32_t first, size_t count)
+{
+	LOCK_SCOPE(&c->lock);
+	for (size_t i = 0; i < count; i++)
+		if (!c->slots[first + i])
+			return true;
+	return false;
+}
+
+struct frame *frame_cache_peek(struct frame_cache *c, uint32_t frame, bool *ret_news)
+{
+	LOCK_SCOPE(&c->lock);
+	bool claimed;
+	if (!c->slots[frame] || c->slots[frame]->state != READY)
+		return NULL;
+	*ret_news = frame_touch(c, frame);
+	return frame_acquire(c, frame, &claimed);
 }
 
 void frame_cache_put(struct frame_cache *c, struct frame *const *frames, size_t count)

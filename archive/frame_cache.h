@@ -27,6 +27,12 @@ DEFINE_CLEANUP(cleanup_frame_cache, struct frame_cache, frame_cache_free);
  * reader_spans(). */
 int frame_cache_get(struct frame_cache *c, const struct call *call, uint32_t first,
 	size_t count, struct frame **ret, uint64_t *ret_waited_ns, struct error *e);
+/* Is one of [first, first + count) absent now? */
+bool frame_cache_lacks(struct frame_cache *c, uint32_t first, size_t count);
+
+/* A reference to the frame if it is READY; else NULL. *ret_news: nobody had demanded it
+ * before. */
+struct frame *frame_cache_peek(struct frame_cache *c, uint32_t frame, bool *ret_news);
 void frame_cache_put(struct frame_cache *c, struct frame *const *frames, size_t count);
 
 /* The decoded bytes; borrowed from the reference. */

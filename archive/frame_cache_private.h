@@ -70,8 +70,8 @@ void frame_conclude(struct frame_cache *c, struct frame *f, enum frame_state sta
 /* Under lock: the frame does not need its stored bytes any more. */
 void run_unref(struct frame_cache *c, struct run **run);
 
-/* Under lock: somebody demanded the frame. */
-void frame_touch(struct frame_cache *c, uint32_t frame);
+/* Under lock: somebody demanded the frame; true: for the first time. */
+bool frame_touch(struct frame_cache *c, uint32_t frame);
 
 /* Without lock: a buffer of at least `need` bytes, within the budget unless everything is
  * in use; it is given back through c->spare. 0 or -ENOMEM. */

@@ -18,6 +18,7 @@ struct prefetching {
 	struct prefetcher *pool; /* borrowed, like reader */
 	struct reader *reader;
 	struct prefetch_options options;
+	struct reader_observer observer;
 	struct readahead *policy;        /* owned; under lock */
 	struct prefetching *next, *prev; /* in the pool's ring; under lock */
 	unsigned at_work;                /* workers; under lock */
@@ -185,7 +186,24 @@ void prefetcher_free(struct prefetcher *p)
 	free(p);
 }
 
-/* The reader's observer. */
+unsigned prefetcher_threads(const struct prefetcher *p)
+{
+	return p->threads;
+}
+
+/* Frames on disk need no round trip. */
+static void see_miss(void *arg, uint32_t first, uint32_t count)
+{
+	struct prefetching *f = arg;
+	uint32_t at = first, missing;
+	if (!next_missing(f, &at, first + count, &missing))
+		return;
+	struct link_facts link = link_of(f);
+	LOCK_SCOPE(&f->pool->lock);
+	if (readahead_miss(f->policy, &link, at, missing))
+		pthread_cond_signal(&f->pool->wished);
+}
+
 static void see_demand(void *arg, uint32_t first, uint32_t count, uint64_t waited_ns)
 {
 	struct prefetching *f = arg;
@@ -238,7 +256,8 @@ int prefetching_begin(struct prefetcher *p, struct reader *r,
 	}
 	if (options->all)
 		readahead_want_all(f->policy);
-	reader_observe(r, see_demand, f);
+	f->observer = (struct reader_observer){see_miss, see_demand, f};
+	reader_observe(r, &f->observer);
 	LOCK_SCOPE(&p->lock);
 	join_ring(p, f);
 	pthread_cond_signal(&p->wished);
@@ -251,7 +270,7 @@ void prefetching_end(struct prefetching *f)
 	if (!f)
 		return;
 	struct prefetcher *p = f->pool;
-	reader_observe(f->reader, NULL, NULL);
+	reader_observe(f->reader, NULL);
 	pthread_mutex_lock(&p->lock);
 	f->ended = true;
 	for (unsigned i = 0; i < p->threads; i++)

@@ -24,6 +24,9 @@ int prefetcher_new(unsigned threads, struct prefetcher **ret, struct error *e);
 void prefetcher_free(struct prefetcher *p);
 DEFINE_CLEANUP(cleanup_prefetcher, struct prefetcher, prefetcher_free);
 
+/* Range reads that may be under way at once. */
+unsigned prefetcher_threads(const struct prefetcher *p);
+
 struct prefetch_options {
 	size_t memory; /* bytes of decoded frames ahead: less than the reader's budget */
 	bool source_keeps;    /* what passes the source is kept on disk */

@@ -1,16 +1,20 @@
 #include "archive/readahead.h"
 
+#include "archive/surroundings.h"
+
 #define STREAMS        8
 #define UNIT           ((uint64_t)256 << 10) /* bytes stored: the smallest window */
 #define RANGE_MIN      ((uint64_t)512 << 10)
 #define RANGE_MAX      ((uint64_t)4 << 20)
+#define GUESS_MIN      ((uint64_t)256 << 10)
+#define GUESS_MAX      ((uint64_t)512 << 10)
 #define BULK_RANGE_MIN ((uint64_t)1 << 20)
 #define BULK_RANGE_MAX ((uint64_t)8 << 20)
 #define SURE           256
 #define SLACK          2  /* frames that two readers of one stream may be apart */
 #define DOUBTFUL       64 /* below this confidence, nothing is guessed at first */
 
-enum mark { TOUCHED = 1, AHEAD = 2, BULK = 4 };
+enum mark { TOUCHED = 1, AHEAD = 2, BULK = 4, GUESSED = 8 };
 
 struct stream {
 	uint64_t used;   /* by the clock; 0: free */
@@ -23,6 +27,7 @@ struct readahead {
 	struct readahead_shape shape;
 	uint8_t *marks; /* owned; enum mark a frame */
 	struct stream streams[STREAMS];
+	struct surroundings around;
 	uint64_t clock; /* counts touches */
 	uint64_t faded_at_ns;
 	uint32_t bulk_at;   /* where to go on */
@@ -38,6 +43,7 @@ struct readahead *readahead_new(const struct readahead_shape *shape)
 		return NULL;
 	ra->shape = *shape;
 	ra->stats.confidence = SURE / 2;
+	surroundings_init(&ra->around);
 	ra->marks = calloc((size_t)shape->frames + 1, 1);
 	if (!ra->marks) {
 		free(ra);
@@ -190,6 +196,10 @@ static void mark_touched(struct readahead *ra, uint32_t first, uint32_t count)
 		ra->stats.touched += stored(ra, i, i + 1);
 		if (ra->marks[i] & AHEAD)
 			guessed_right(ra);
+		if (ra->marks[i] & GUESSED) {
+			ra->stats.right++;
+			surroundings_right(&ra->around);
+		}
 		ra->marks[i] |= TOUCHED;
 	}
 }
@@ -240,6 +250,16 @@ static void consider_bulk(struct readahead *ra, const struct link_facts *link,
 		readahead_want_all(ra);
 }
 
+bool readahead_miss(struct readahead *ra, const struct link_facts *link, uint32_t first,
+	uint32_t count)
+{
+	if (ra->stats.bulk || ra->paused || !bulk_is_possible(ra))
+		return false;
+	uint64_t credit = 2 * bytes_per_trip(link) * link->concurrency;
+	surroundings_miss(&ra->around, first, first + count, credit);
+	return true;
+}
+
 bool readahead_touch(struct readahead *ra, const struct link_facts *link, uint64_t now_ns,
 	uint32_t first, uint32_t count, uint64_t waited_ns)
 {
@@ -277,6 +297,26 @@ static bool wish_for_stream(struct readahead *ra, const struct stream *s, uint64
 		return true;
 	}
 	return false;
+}
+
+/* Bytes that pass the source need no memory. */
+static bool wish_for_surroundings(
+	struct readahead *ra, const struct link_facts *link, struct readahead_wish *ret)
+{
+	const struct surroundings_map map = {
+		.offsets = ra->shape.offsets,
+		.frames = ra->shape.frames,
+		.marks = ra->marks,
+		.taken = TOUCHED | AHEAD | BULK | GUESSED,
+	};
+	uint64_t range = clamp(bytes_per_trip(link), GUESS_MIN, GUESS_MAX);
+	if (!surroundings_next(&ra->around, &map, range, &ret->first, &ret->count))
+		return false;
+	for (uint32_t i = 0; i < ret->count; i++)
+		ra->marks[ret->first + i] |= GUESSED;
+	ra->stats.wished += ret->count;
+	ret->decode = !ra->shape.source_keeps;
+	return true;
 }
 
 /* Streams in the order of their last use, the newest first. */
@@ -322,7 +362,7 @@ static bool wish_for_bulk(
 		if (end - ra->bulk_at > ra->bulk_left)
 			end = ra->bulk_at + ra->bulk_left;
 		uint32_t first = ra->bulk_at;
-		uint32_t n = take(ra, first, end, range, TOUCHED | AHEAD | BULK, BULK);
+		uint32_t n = take(ra, first, end, range, TOUCHED | AHEAD | BULK | GUESSED, BULK);
 		ra->bulk_at += n ? n : 1;
 		ra->bulk_left -= n ? n : 1;
 		if (!n)
@@ -339,7 +379,7 @@ bool readahead_next(
 {
 	if (ra->paused)
 		return false;
-	return wish_for_streams(ra, link, ret) ||
+	return wish_for_streams(ra, link, ret) || wish_for_surroundings(ra, link, ret) ||
 	       (ra->stats.bulk && wish_for_bulk(ra, link, ret));
 }
 
@@ -348,7 +388,7 @@ void readahead_failed(struct readahead *ra, const struct readahead_wish *wish)
 {
 	ra->paused = true;
 	for (uint32_t i = wish->first; i < wish->first + wish->count; i++)
-		ra->marks[i] &= (uint8_t) ~(AHEAD | BULK);
+		ra->marks[i] &= (uint8_t) ~(AHEAD | BULK | GUESSED);
 	if (ra->stats.bulk)
 		ra->bulk_left = ra->shape.frames;
 }

@@ -6,6 +6,9 @@
  * each it wants a window, which doubles while guesses are right, halves when frames are
  * skipped, and starts small or not at all when earlier guesses were wrong.
  *
+ * Where no order is followed, it guesses at what lies around each miss while that miss is
+ * waited for (archive/surroundings.h).
+ *
  * *Bulk*: sooner or later reading everything that is left, in parallel, costs less than
  * going on to wait for pieces. As one who does not know how long he will ski buys when
  * the rent paid has reached the price, it goes over to bulk when
@@ -61,6 +64,11 @@ DEFINE_CLEANUP(cleanup_readahead, struct readahead, readahead_free);
 
 /* Bulk from now on, whatever was touched. */
 void readahead_want_all(struct readahead *ra);
+
+/* A demand for [first, first + count), which nobody has asked for yet, is about to wait.
+ * True when there are wishes that were not there before. */
+bool readahead_miss(struct readahead *ra, const struct link_facts *link, uint32_t first,
+	uint32_t count);
 
 /* A demand for [first, first + count) was met at now_ns, after waited_ns. True when there
  * may be wishes that were not there before. */

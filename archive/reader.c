@@ -13,8 +13,7 @@ struct reader {
 	const struct archive *archive; /* borrowed */
 	const struct index *ix;        /* borrowed */
 	struct frame_cache *frames;    /* owned */
-	reader_observer_fn *observer;
-	void *observer_arg;
+	const struct reader_observer *observer; /* borrowed; NULL: none */
 };
 
 int reader_new(const struct archive *a, struct range_source *source, size_t budget,
@@ -114,14 +113,36 @@ int reader_spans(struct reader *r, const struct call *call, uint32_t entry,
 	find_frames(r->ix, &x, max_spans < FRAME_BATCH ? max_spans : FRAME_BATCH);
 	struct frame *frames[FRAME_BATCH];
 	uint64_t waited_ns = 0;
+	const struct reader_observer *o = r->observer;
+	if (o && frame_cache_lacks(r->frames, x.first, x.frames))
+		o->miss(o->arg, x.first, (uint32_t)x.frames);
 	code = frame_cache_get(r->frames, call, x.first, x.frames, frames, &waited_ns, e);
 	if (code < 0)
 		return code;
 	cut_spans(r->ix, &x, frames, ret);
 	*ret_count = x.frames;
-	if (r->observer)
-		r->observer(r->observer_arg, x.first, (uint32_t)x.frames, waited_ns);
+	if (o)
+		o->met(o->arg, x.first, (uint32_t)x.frames, waited_ns);
 	return 0;
+}
+
+bool reader_peek(struct reader *r, uint32_t entry, struct span *ret)
+{
+	struct entry_info info;
+	index_info(r->ix, entry, &info);
+	struct extent x = {.place = index_place(r->ix, entry), .len = info.size};
+	if (!S_ISREG(info.mode) || !info.size)
+		return false;
+	find_frames(r->ix, &x, 1);
+	bool news;
+	struct frame *frame =
+		x.len == info.size ? frame_cache_peek(r->frames, x.first, &news) : NULL;
+	if (!frame)
+		return false;
+	cut_spans(r->ix, &x, &frame, ret);
+	if (news && r->observer)
+		r->observer->met(r->observer->arg, x.first, 1, 0);
+	return true;
 }
 
 void reader_release(struct reader *r, struct span *spans, size_t count)
@@ -176,10 +197,9 @@ void reader_link(struct reader *r, struct link_facts *ret)
 	frame_cache_link(r->frames, ret);
 }
 
-void reader_observe(struct reader *r, reader_observer_fn *fn, void *arg)
+void reader_observe(struct reader *r, const struct reader_observer *o)
 {
-	r->observer = fn;
-	r->observer_arg = arg;
+	r->observer = o;
 }
 
 void reader_stats(struct reader *r, struct reader_stats *ret)

@@ -51,6 +51,10 @@ void reader_release(struct reader *r, struct span *spans, size_t count);
 int reader_read(struct reader *r, const struct call *call, uint32_t entry,
 	uint64_t offset, size_t len, void *buf, size_t *ret_read, struct error *e);
 
+/* The whole content of a regular file that lies in one frame, if that is READY; waits for
+ * nothing, and counts as a demand that did not wait. False: no such span. */
+bool reader_peek(struct reader *r, uint32_t entry, struct span *ret);
+
 /* Loads what is absent of frames [first, first + count), within the archive, for later;
  * returns when done. With `decode` the frames become READY, so count x FRAME_SIZE_LIMIT
  * should be well within the budget. Without, their stored bytes only pass the source,
@@ -67,12 +71,17 @@ enum frame_presence reader_presence(struct reader *r, uint32_t frame, bool *ret_
 /* Round trip and rate of the range reads made so far; concurrency is left alone. */
 void reader_link(struct reader *r, struct link_facts *ret);
 
-/* fn is called after each demand that was met, on its thread and without any lock held:
- * frames [first, first + count) were read, and took waited_ns to come (0: were there).
- * To be set while no call is under way; NULL for none. */
-typedef void reader_observer_fn(
-	void *arg, uint32_t first, uint32_t count, uint64_t waited_ns);
-void reader_observe(struct reader *r, reader_observer_fn *fn, void *arg);
+/* Who is told of demands, on their threads and without any lock held. */
+struct reader_observer {
+	/* Some of the frames [first, first + count) are absent, and will be read now. */
+	void (*miss)(void *arg, uint32_t first, uint32_t count);
+	/* The frames were got, and took waited_ns to come (0: were there). */
+	void (*met)(void *arg, uint32_t first, uint32_t count, uint64_t waited_ns);
+	void *arg;
+};
+
+/* To be set while no call is under way; borrowed; NULL for none. */
+void reader_observe(struct reader *r, const struct reader_observer *o);
 
 const struct archive *reader_archive(const struct reader *r); /* borrowed */
 

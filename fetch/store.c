@@ -109,6 +109,12 @@ int store_list(struct store *s, const struct call *call, const char *prefix, boo
 	return s->ops->list(s, call, prefix, deep, pass_listable, &l, e);
 }
 
+void store_warm(struct store *s, unsigned connections)
+{
+	if (s->ops->warm)
+		s->ops->warm(s, connections);
+}
+
 void store_stats(struct store *s, struct store_stats *ret)
 {
 	*ret = (struct store_stats){0};

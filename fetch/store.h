@@ -84,6 +84,10 @@ typedef int list_fn(void *arg, const struct list_entry *entry);
 int store_list(struct store *s, const struct call *call, const char *prefix, bool deep,
 	list_fn *fn, void *arg, struct error *e);
 
+/* Some `connections` ranges will be asked for at once before long: what can be made ready
+ * for that is, without waiting. */
+void store_warm(struct store *s, unsigned connections);
+
 /* --- what it did ------------------------------------------------------------------ */
 
 struct store_stats {

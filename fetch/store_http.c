@@ -175,6 +175,11 @@ static int http_store_probe(struct store *base, const struct call *call, unsigne
 	return r;
 }
 
+static void http_store_warm(struct store *base, unsigned connections)
+{
+	exchange_warm(store_http(base)->exchanger, connections);
+}
+
 static void http_store_stats(struct store *base, struct store_stats *ret)
 {
 	exchange_stats(store_http(base)->exchanger, ret);
@@ -195,6 +200,7 @@ static const struct store_ops http_ops = {
 	.publish = http_store_publish,
 	.probe_scope = http_store_scope,
 	.probe = http_store_probe,
+	.warm = http_store_warm,
 	.stats = http_store_stats,
 	.free = http_store_free,
 };

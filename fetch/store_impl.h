@@ -29,6 +29,7 @@ struct store_ops {
 	int (*probe_scope)(struct store *s, struct buf *ret);
 	int (*probe)(struct store *s, const struct call *call, unsigned racers,
 		unsigned rounds, struct probe_answer *ret, struct error *e);
+	void (*warm)(struct store *s, unsigned connections); /* NULL: nothing to do */
 	void (*stats)(struct store *s, struct store_stats *ret);
 	void (*free)(struct store *s);
 };

@@ -85,6 +85,11 @@ static int s3_probe_scope(struct store *base, struct buf *ret)
 	return buf_printf(ret, "s3 %s %s", s->endpoint, s->bucket);
 }
 
+static void s3_warm(struct store *base, unsigned connections)
+{
+	exchange_warm(store_s3(base)->exchanger, connections);
+}
+
 static void s3_stats(struct store *base, struct store_stats *ret)
 {
 	exchange_stats(store_s3(base)->exchanger, ret);
@@ -110,6 +115,7 @@ static const struct store_ops s3_ops = {
 	.publish = s3_publish,
 	.probe_scope = s3_probe_scope,
 	.probe = store_s3_probe,
+	.warm = s3_warm,
 	.stats = s3_stats,
 	.free = s3_free,
 };

@@ -33,6 +33,7 @@ struct generation {
 	struct range_source *verified; /* owned */
 	struct reader *reader;         /* owned */
 	struct prefetching *ahead;     /* owned; NULL: none */
+	struct marks marks;
 
 	pthread_mutex_t lock;   /* the digests */
 	uint8_t (*digests)[16]; /* owned; under lock until set, then for ever the same */
@@ -69,6 +70,7 @@ static void generation_free(struct generation *g)
 	range_source_free(g->local);
 	archive_free(g->archive);
 	free(g->digests);
+	marks_finish(&g->marks);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
 }
@@ -129,6 +131,7 @@ static int begin_prefetching(struct generation *g, const struct supply *supply)
 		.on_disk = is_on_disk,
 		.arg = g,
 	};
+	store_warm(supply->store, prefetcher_threads(supply->prefetcher) + 1);
 	return prefetching_begin(supply->prefetcher, g->reader, &options, &g->ahead);
 }
 
@@ -183,9 +186,11 @@ static int load(struct generation *g, const struct supply *supply,
 	if (supply->unhurried)
 		patience.deadline_ns = DEADLINE_NONE;
 	r = archive_open_any(&o, &patience, &g->archive, &g->local, e);
-	if (r == 0)
-		g->index = archive_index(g->archive);
-	return r;
+	if (r < 0)
+		return r;
+	g->index = archive_index(g->archive);
+	r = marks_init(&g->marks, index_count(g->index));
+	return r < 0 ? error_set_errno(e, r, "cannot open '%s'", key) : 0;
 }
 
 int generation_new(const struct supply *supply, const char *key, struct object *object,
@@ -291,6 +296,11 @@ const struct digest *generation_identity(const struct generation *g)
 struct reader *generation_reader(const struct generation *g)
 {
 	return g->reader;
+}
+
+struct marks *generation_marks(struct generation *g)
+{
+	return &g->marks;
 }
 
 void *generation_hooks_arg(const struct generation *g)

@@ -99,6 +99,30 @@ static void wait_ready(struct fixture *f, uint32_t frame)
 		sched_yield();
 }
 
+static void *read_frame_60(void *arg)
+{
+	return (void *)(intptr_t)read_frame(arg, 60);
+}
+
+/* While the demand is still held up, its surroundings are being asked for. */
+static void a_miss_brings_its_surroundings(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(2);
+	struct prefetch_options options = passing;
+	options.all = false;
+	CLEANUP(cleanup_prefetching) struct prefetching *q = begin(&f, p, &options);
+	pthread_t thread;
+	void *code;
+	scripted_hold(&f.source);
+	assert_int_equal(pthread_create(&thread, NULL, read_frame_60, &f), 0);
+	scripted_wait_held(&f.source, 3);
+	scripted_release(&f.source);
+	assert_int_equal(pthread_join(thread, &code), 0);
+	assert_null(code);
+}
+
 static void what_comes_next_is_there_before_it_is_asked_for(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -302,6 +326,7 @@ static void readers_and_prefetching_agree(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_miss_brings_its_surroundings),
 		cmocka_unit_test(what_comes_next_is_there_before_it_is_asked_for),
 		cmocka_unit_test(ranges_are_read_in_parallel),
 		cmocka_unit_test(bulk_reads_everything_once),

@@ -116,6 +116,42 @@ static void no_frame_is_wished_twice(void **state)
 		assert_in_range(f.wished[i], 0, 1);
 }
 
+/* What the link carries in two round trips, on both sides. */
+static void around_a_miss_is_guessed_while_it_is_waited_for(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 1000, 100 * KIB, true);
+	uint64_t credit = 2 * 7 * cloud.bytes_per_s / 50;
+	assert_true(readahead_miss(f.ra, &f.link, 500, 1));
+	struct readahead_wish w;
+	assert_true(readahead_next(f.ra, &f.link, &w));
+	assert_false(w.decode); /* it only passes the source */
+	assert_true(w.first + w.count == 500 || w.first == 501);
+	uint32_t guessed = w.count + grant(&f);
+	assert_in_range(guessed * 100 * KIB, credit, credit + 100 * KIB);
+	assert_true(f.wished[498] || w.first <= 498);
+	touch(&f, 500);
+	uint32_t stream = grant(&f); /* what is decoded ahead comes from the disk */
+	assert_in_range(stream, 1, 10);
+}
+
+static void nothing_is_guessed_that_cannot_be_kept(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 1000, 100 * KIB, false);
+	assert_false(readahead_miss(f.ra, &f.link, 500, 1));
+	assert_int_equal(grant(&f), 0);
+}
+
+static void nothing_is_guessed_when_all_is_coming(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 300, 100 * KIB, true);
+	readahead_want_all(f.ra);
+	assert_false(readahead_miss(f.ra, &f.link, 100, 1));
+	assert_int_equal(grant(&f), 300);
+}
+
 static void the_window_is_as_long_as_the_link_is(void **state)
 {
 	uint32_t most[2];
@@ -407,6 +443,9 @@ int main(void)
 		cmocka_unit_test(a_faster_link_waits_less_and_pays_less),
 		cmocka_unit_test(bulk_needs_a_place_to_keep_it),
 		cmocka_unit_test(all_is_wished_from_the_start_when_told),
+		cmocka_unit_test(around_a_miss_is_guessed_while_it_is_waited_for),
+		cmocka_unit_test(nothing_is_guessed_that_cannot_be_kept),
+		cmocka_unit_test(nothing_is_guessed_when_all_is_coming),
 		cmocka_unit_test(a_stream_comes_before_bulk),
 		cmocka_unit_test(a_failure_pauses_until_a_demand_succeeds),
 	};

@@ -570,13 +570,19 @@ static void a_demand_repeats_a_failed_prefetch(void **state)
 struct observed {
 	uint32_t first, count;
 	uint64_t waited_ns;
-	unsigned calls;
+	unsigned calls, misses;
 };
+
+static void miss(void *arg, uint32_t first, uint32_t count)
+{
+	struct observed *o = arg;
+	o->misses++;
+}
 
 static void observe(void *arg, uint32_t first, uint32_t count, uint64_t waited_ns)
 {
 	struct observed *o = arg;
-	*o = (struct observed){first, count, waited_ns, o->calls + 1};
+	*o = (struct observed){first, count, waited_ns, o->calls + 1, o->misses};
 }
 
 static void an_observer_sees_each_demand(void **state)
@@ -584,14 +590,17 @@ static void an_observer_sees_each_demand(void **state)
 	CLEANUP(fixture_finish) struct fixture f;
 	fixture_init(&f, BUDGET);
 	struct observed o = {0};
-	reader_observe(f.reader, observe, &o);
+	const struct reader_observer observer = {miss, observe, &o};
+	reader_observe(f.reader, &observer);
 	expect_bytes(&f, frame_offset(&f, 3), 2 * CUT);
 	assert_int_equal(o.calls, 1);
+	assert_int_equal(o.misses, 1);
 	assert_int_equal(o.first, 3);
 	assert_int_equal(o.count, 2);
 	assert_true(o.waited_ns > 0);
 	expect_bytes(&f, frame_offset(&f, 3), 2 * CUT);
 	assert_int_equal(o.calls, 2);
+	assert_int_equal(o.misses, 1);
 	assert_int_equal(o.waited_ns, 0);
 	assert_int_equal(reader_prefetch(f.reader, CALL_PATIENT, 6, 1, true, NULL), 0);
 	assert_int_equal(o.calls, 2);

@@ -18,6 +18,7 @@
 #include "archive/reader.h"
 #include "fetch/chunk_cache.h"
 #include "fetch/pinned_source.h"
+#include "fs/marks.h"
 #include "fs/slots.h"
 
 struct generation;
@@ -82,6 +83,7 @@ const struct index *generation_index(const struct generation *g);     /* borrowe
 const struct archive *generation_archive(const struct generation *g); /* borrowed */
 const struct digest *generation_identity(const struct generation *g);
 struct reader *generation_reader(const struct generation *g); /* borrowed */
+struct marks *generation_marks(struct generation *g);         /* borrowed */
 void *generation_hooks_arg(const struct generation *g);
 void generation_pin(const struct generation *g, struct pin *ret);
 bool generation_superseded(const struct generation *g);

@@ -146,9 +146,11 @@ struct generation *larderfs_one_key(struct larderfs *l)
 	return doorway_current(top.doorway);
 }
 
-int larderfs_attach(struct larderfs *l, const struct notifier_ops *ops)
+int larderfs_attach(struct larderfs *l, const struct notifier_ops *forget,
+	const struct feeder_ops *feed)
 {
-	return notifier_new(ops, &l->notifier);
+	int r = notifier_new(forget, &l->notifier);
+	return r < 0 ? r : feeder_new(feed, &l->feeder);
 }
 
 void larderfs_cancel(struct larderfs *l)
@@ -160,6 +162,7 @@ void larderfs_cancel(struct larderfs *l)
 void larderfs_detach(struct larderfs *l)
 {
 	notifier_stop(l->notifier);
+	feeder_stop(l->feeder);
 }
 
 /* The kernel forgets nothing when it is cut off. */
@@ -177,6 +180,7 @@ void larderfs_free(struct larderfs *l)
 	if (!l)
 		return;
 	notifier_free(l->notifier);
+	feeder_free(l->feeder);
 	forget_everything(l);
 	keyspace_free(l->keyspace);
 	requests_finish(&l->requests);

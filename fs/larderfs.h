@@ -12,6 +12,7 @@
 #include "fetch/settings.h"
 #include "fs/attributes.h"
 #include "fs/complaints.h"
+#include "fs/feeder.h"
 #include "fs/gate.h"
 #include "fs/keyspace.h"
 #include "fs/notifier.h"
@@ -37,6 +38,7 @@ struct larderfs {
 	struct setbacks setbacks;
 	struct complaints complaints;
 	struct notifier *notifier; /* owned; NULL until the session is there */
+	struct feeder *feeder;     /* the same */
 
 	atomic_uint_least64_t reads;      /* answered */
 	atomic_uint_least64_t read_bytes; /* handed to the kernel */
@@ -67,13 +69,14 @@ int larderfs_show(
 /* The one key's current generation, with a reference; NULL when it is the whole store. */
 struct generation *larderfs_one_key(struct larderfs *l);
 
-/* The session is there: invalidations have somewhere to go. 0 or -errno. */
-int larderfs_attach(struct larderfs *l, const struct notifier_ops *ops);
+/* The session is there: invalidations and contents have somewhere to go. 0 or -errno. */
+int larderfs_attach(struct larderfs *l, const struct notifier_ops *forget,
+	const struct feeder_ops *feed);
 
 /* Ends all waiting at once, and for ever. */
 void larderfs_cancel(struct larderfs *l);
 
-/* No more invalidations. The session still exists and still answers. */
+/* Nothing is told any more unasked. The session still exists and still answers. */
 void larderfs_detach(struct larderfs *l);
 
 /* No request is under way any more. Accepts NULL. */

@@ -57,6 +57,7 @@ static void run_read(struct job *job)
 		answer_failure(job, g, r, &e);
 	} else {
 		answer_view(job->req, l, &view);
+		feeder_read(l->feeder, g, p.number);
 		fetch_digests(l, g);
 	}
 }

@@ -1,0 +1,222 @@
+#include "tests/unit/test.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "fetch/base/lock.h"
+#include "fs/doorway.h"
+#include "fs/feeder.h"
+#include "fs/inode.h"
+#include "tests/unit/archive_builder.h"
+#include "tests/unit/memory_store.h"
+
+/* --- the kernel's part: keeps what it is given ---------------------------------------- */
+
+#define GIFTS 64
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t given;
+	struct {
+		uint64_t inode;
+		char text[16];
+	} gifts[GIFTS];
+	unsigned count;
+} kernel = {.lock = PTHREAD_MUTEX_INITIALIZER, .given = PTHREAD_COND_INITIALIZER};
+
+static void on_store(void *arg, uint64_t inode, const void *data, size_t len)
+{
+	LOCK_SCOPE(&kernel.lock);
+	assert_in_range(len, 1, sizeof(kernel.gifts[0].text) - 1);
+	kernel.gifts[kernel.count].inode = inode;
+	memcpy(kernel.gifts[kernel.count].text, data, len);
+	kernel.gifts[kernel.count++].text[len] = '\0';
+	pthread_cond_broadcast(&kernel.given);
+}
+
+static const struct feeder_ops ops = {on_store, NULL};
+
+static void wait_for(unsigned gifts)
+{
+	LOCK_SCOPE(&kernel.lock);
+	while (kernel.count < gifts)
+		pthread_cond_wait(&kernel.given, &kernel.lock);
+}
+
+/* --- a generation: a directory of small files, cut into two frames -------------------- */
+
+struct fixture {
+	struct memory_store *store;
+	struct slots slots;
+	struct supply supply;
+	struct doorway_hooks hooks;
+	struct doorway *door;
+	struct generation *g;
+	struct feeder *feeder;
+	uint32_t dir, files[6];
+};
+
+static void on_opened(void *arg, const char *key, struct generation *g)
+{
+}
+
+static const char *const names[6] = {"d/a", "d/b", "d/c", "d/e", "d/f", "d/g"};
+static const char *const texts[6] = {"ay", "bee", "sea", "", "eff", "gee"};
+
+/* Each member takes 1,024 bytes; the empty one 512. So c is the last in the first frame. */
+static void put(struct fixture *f)
+{
+	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
+	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
+	b->cut = 512 + 512 + 3 * 1024;
+	builder_dir(b, "d");
+	for (unsigned i = 0; i < 6; i++)
+		builder_file(b, names[i], texts[i], strlen(texts[i]));
+	builder_lay(b);
+	for (unsigned i = 0; i < 6; i++)
+		f->files[i] = builder_number(b, names[i]);
+	f->dir = builder_number(b, "d");
+	builder_object(b, &object);
+	memory_put_buf(f->store, "k", &object);
+}
+
+static void fixture_init(struct fixture *f)
+{
+	*f = (struct fixture){
+		.store = memory_store_new(), .hooks = {.opened = on_opened}};
+	kernel.count = 0;
+	slots_init(&f->slots);
+	f->supply = (struct supply){&f->store->base, NULL, &f->slots, 1 << 20};
+	put(f);
+	assert_int_equal(doorway_new(&f->supply, &f->hooks, "k", &f->door), 0);
+	assert_int_equal(doorway_generation(f->door, CALL_PATIENT, &f->g, NULL, NULL), 0);
+	assert_int_equal(feeder_new(&ops, &f->feeder), 0);
+}
+
+static void fixture_finish(struct fixture *f)
+{
+	feeder_free(f->feeder);
+	generation_unref(f->g);
+	doorway_close(f->door);
+	doorway_unref(f->door);
+	assert_int_equal(f->store->objects, 0);
+	slots_finish(&f->slots);
+	cleanup_memory_store(&f->store);
+}
+
+/* What a handler of reads does. */
+static void read_file(struct fixture *f, unsigned file)
+{
+	char text[16];
+	size_t got;
+	assert_int_equal(reader_read(generation_reader(f->g), CALL_PATIENT, f->files[file], 0,
+				 sizeof(text), text, &got, NULL),
+		0);
+	feeder_read(f->feeder, f->g, f->files[file]);
+}
+
+static void expect_given(const struct fixture *f, unsigned file)
+{
+	uint64_t inode = inode_make(generation_slot(f->g), f->files[file]);
+	unsigned found = 0;
+	for (unsigned i = 0; i < kernel.count; i++) {
+		if (kernel.gifts[i].inode != inode)
+			continue;
+		assert_string_equal(kernel.gifts[i].text, texts[file]);
+		found++;
+	}
+	assert_int_equal(found, 1);
+}
+
+/* The thread has carried out all that was wished for once it has ended. */
+static void settle(struct fixture *f, unsigned gifts)
+{
+	wait_for(gifts);
+	feeder_stop(f->feeder);
+	assert_int_equal(kernel.count, gifts);
+}
+
+static void a_read_brings_what_shares_its_frame(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	read_file(&f, 1);
+	settle(&f, 2);
+	expect_given(&f, 0);
+	expect_given(&f, 2);
+	fixture_finish(&f);
+}
+
+static void a_listing_brings_what_is_decoded(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	read_file(&f, 0); /* not listed yet: nothing is fed */
+	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	settle(&f, 2);
+	expect_given(&f, 1);
+	expect_given(&f, 2);
+	fixture_finish(&f);
+}
+
+static void nothing_is_given_twice(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	read_file(&f, 0);
+	wait_for(2);
+	read_file(&f, 1);
+	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	read_file(&f, 4);
+	settle(&f, 3);
+	expect_given(&f, 5);
+	fixture_finish(&f);
+}
+
+static void who_does_not_list_is_fed_nothing(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	read_file(&f, 0);
+	read_file(&f, 4);
+	settle(&f, 0);
+	fixture_finish(&f);
+}
+
+/* Its inodes are told for one use each. */
+static void a_retired_generation_is_not_fed(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	generation_retire(f.g);
+	read_file(&f, 0);
+	settle(&f, 0);
+	fixture_finish(&f);
+}
+
+static void what_is_wished_for_after_the_end_is_dropped(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	feeder_stop(f.feeder);
+	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	read_file(&f, 0);
+	assert_int_equal(kernel.count, 0);
+	fixture_finish(&f);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_read_brings_what_shares_its_frame),
+		cmocka_unit_test(a_listing_brings_what_is_decoded),
+		cmocka_unit_test(nothing_is_given_twice),
+		cmocka_unit_test(who_does_not_list_is_fed_nothing),
+		cmocka_unit_test(a_retired_generation_is_not_fed),
+		cmocka_unit_test(what_is_wished_for_after_the_end_is_dropped),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

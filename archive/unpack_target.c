@@ -50,7 +50,9 @@ static int look_at_target(struct unpack_target *t, struct error *e)
 		return error_set_errno(e, -errno, "cannot unpack to '%s'", t->path);
 	if (!is_empty_dir(t->targetfd))
 		return error_set(
-			e, -ENOTEMPTY, "cannot unpack to '%s': it is not empty", t->path);
+			e, -ENOTEMPTY,
+			"cannot unpack to '%s': it is not empty; empty it, or name another",
+			t->path);
 	if (fstat(t->targetfd, &st) < 0)
 		return error_set_errno(e, -errno, "cannot look at '%s'", t->path);
 	t->within = is_current_dir(&st) || is_mount_point(t->targetfd);

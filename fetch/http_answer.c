@@ -32,13 +32,21 @@ static void read_error(const struct http_response *response, struct s3_error *re
 	s3_error_parse(response->body.data, response->body.len, ret);
 }
 
+int http_answer_no_bucket(const char *store, struct error *e)
+{
+	return error_set(e, -EIO,
+		"the bucket of '%s' does not exist; make it, or correct its name or the "
+		"endpoint",
+		store);
+}
+
 static int refuse_missing(const struct http_target *t,
 	const struct http_response *response, struct error *e)
 {
 	struct s3_error why;
 	read_error(response, &why);
 	if (!strcmp(why.code, "NoSuchBucket"))
-		return error_set(e, -EIO, "the bucket of '%s' does not exist", t->store);
+		return http_answer_no_bucket(t->store, e);
 	return error_set(e, -ENOENT, "there is no key '%s' in '%s'", t->key, t->store);
 }
 
@@ -79,6 +87,10 @@ int http_answer_write_refusal(const struct http_target *t,
 {
 	if (response->status != 404)
 		return http_answer_refusal(t, response, e);
+	struct s3_error why;
+	read_error(response, &why);
+	if (!strcmp(why.code, "NoSuchBucket"))
+		return http_answer_no_bucket(t->store, e);
 	return error_set(
 		e, -EIO, "there is no store '%s' to put '%s' into", t->store, t->key);
 }

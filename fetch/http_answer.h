@@ -36,6 +36,9 @@ int http_answer_look(const struct http_target *t, const struct http_response *re
 int http_answer_range(const struct http_target *t, const struct http_response *response,
 	const struct pin *pin, uint64_t offset, size_t len, struct error *e);
 
+/* An s3:// store whose bucket is not there: -EIO, and what to do. */
+int http_answer_no_bucket(const char *store, struct error *e);
+
 /* Any answer that is not the one hoped for, in words: one of the common verdicts. */
 int http_answer_refusal(const struct http_target *t, const struct http_response *response,
 	struct error *e);

@@ -50,9 +50,10 @@ static int refuse(
 {
 	const char *store = l->store->base.name;
 	if (response->status == 404)
-		return error_set(e, -EIO, "the bucket of '%s' does not exist", store);
+		return http_answer_no_bucket(store, e);
 	if (response->status == 401 || response->status == 403)
-		return error_set(e, -EACCES, "listing '%s' is denied", store);
+		return error_set(e, -EACCES,
+			"listing '%s' is denied; the right 's3:ListBucket' is needed", store);
 	return error_set(
 		e, -EIO, "'%s' answered %d when listed", store, response->status);
 }

@@ -104,7 +104,7 @@ int store_list(struct store *s, const struct call *call, const char *prefix, boo
 {
 	if (!s->ops->list)
 		return error_set(
-			e, -EOPNOTSUPP, "store '%s' cannot list its keys", s->name);
+			e, -EOPNOTSUPP, "store '%s' cannot list its keys; name one with --key", s->name);
 	struct checked_listing l = {.fn = fn, .arg = arg};
 	return s->ops->list(s, call, prefix, deep, pass_listable, &l, e);
 }

@@ -340,6 +340,16 @@ static size_t scheme_length(const char *text)
 										 : 0;
 }
 
+/* "s3//bucket" would else be a folder, and its keys be found by nobody. */
+static bool lacks_colon(const char *text)
+{
+	static const char *const wrong[] = {"s3//", "http//", "https//", "file//"};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (!strncasecmp(text, wrong[i], strlen(wrong[i])))
+			return true;
+	return false;
+}
+
 static int parse_kind(const char *text, struct store_url *u, struct error *e)
 {
 	size_t scheme = scheme_length(text);
@@ -356,6 +366,9 @@ static int parse_kind(const char *text, struct store_url *u, struct error *e)
 	if (!strncasecmp(text, "s3:", 3) || !strncasecmp(text, "http:", 5) ||
 		!strncasecmp(text, "https:", 6))
 		return refuse(e, text, "lacks the '//' after its ':'");
+	if (lacks_colon(text))
+		return refuse(e, text,
+			"lacks the ':' before its '//'; a folder here is './%.64s'", text);
 	if (!strchr(text, '/'))
 		return refuse(e, text,
 			"is neither a URL nor a path with a slash; a folder here is "

@@ -291,7 +291,7 @@ static int conclude(const struct commit *c, struct error *e)
 	};
 	if (c->o->json)
 		print_json(c, identity);
-	else if (!c->o->quiet)
+	else if (!c->o->quiet && (c->published || !c->o->fail_if_exists))
 		print_words(c);
 	int r = output_append(c->o->output, &facts, e);
 	if (r == 0 && !c->published && c->o->fail_if_exists)

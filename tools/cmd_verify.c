@@ -218,8 +218,10 @@ static int verify(struct verification *v, struct error *e)
 	}
 	if (!v->damaged)
 		return 0;
-	return error_set(e, -EBADMSG, "key '%s': %llu of %zu frames are damaged", v->key,
-		(unsigned long long)v->damaged, v->table.count);
+	return error_set(e, -EBADMSG,
+		"key '%s': %llu of %zu frames are damaged; 'larder commit --force' "
+		"publishes it anew",
+		v->key, (unsigned long long)v->damaged, v->table.count);
 }
 
 static void print_result(const struct verification *v)

@@ -50,8 +50,20 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* A store where the directory belongs: "larder mount s3://bucket". */
+static bool lacks_directory(const struct command *c, const struct options *o)
+{
+	const unsigned to_directory = COMMAND_MOUNT | COMMAND_COMMIT | COMMAND_RESTORE;
+	return c->bit & to_directory && o->arguments.len == 1 &&
+		strstr(o->arguments.data[0], "://");
+}
+
 static int check_arguments(const struct command *c, const struct options *o, struct error *e)
 {
+	if (lacks_directory(c, o))
+		return error_set(e, -EINVAL,
+			"a directory is missing after the store '%s': larder %s %s",
+			o->arguments.data[0], c->name, c->words);
 	if (o->arguments.len < c->least)
 		return error_set(e, -EINVAL, "arguments are missing: larder %s %s", c->name,
 			c->words);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fetch/base/lock.h"
+#include "fetch/base/log.h"
 #include "fetch/store_url.h"
 
 static struct cancel on_signal;
@@ -89,6 +90,8 @@ int session_open(struct session *s, const struct options *o, size_t full, bool b
 		.call = { .deadline_ns = DEADLINE_NONE, .cancel = session_cancel() },
 		.own_folder = !url && !(variable && *variable),
 	};
+	if (s->own_folder)
+		log_info("no store was named, so it is your own, '%s'", buf_str(&fallback));
 	if (bounded || settings_given(&o->settings, "timeout"))
 		s->call.deadline_ns = clock_monotonic_ns() + o->settings.timeout_ns;
 	return store_new(url ? url : buf_str(&fallback), &o->settings, &s->store, e);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
@@ -173,13 +174,14 @@ static int check_empty(const char *path, struct error *e)
 	while ((entry = readdir(d)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			return error_set(e, -EINVAL,
-				"the mountpoint '%s' is not empty: it holds '%s'", path,
-				entry->d_name);
+				"the mountpoint '%s' is not empty: it holds '%s'; empty "
+				"it, or name another",
+				path, entry->d_name);
 	return 0;
 }
 
 /* The mount's type is looked at first: a dead daemon's answers every other question with
- * ENOTCONN. */
+ * ENOTCONN. But stat(2) may still be answered by the kernel, from what it has cached. */
 static int check_not_mounted(const char *path, struct error *e)
 {
 	struct mount_facts facts;
@@ -188,13 +190,14 @@ static int check_not_mounted(const char *path, struct error *e)
 		return r;
 	if (!facts.mounted || strcmp(facts.type, "fuse.larderfs") != 0)
 		return 0;
-	struct stat st;
-	if (stat(path, &st) < 0 && errno == ENOTCONN)
+	if (getxattr(path, "user.larder.status", NULL, 0) < 0 && errno == ENOTCONN)
 		return error_set(e, -EINVAL,
 			"'%s' is mounted by a larderfs that is gone; 'larder umount %s' "
 			"clears it away",
 			path, path);
-	return error_set(e, -EINVAL, "'%s' is a mount of larderfs already", path);
+	return error_set(e, -EINVAL,
+		"'%s' is a mount of larderfs already; 'larder umount %s' unmounts it", path,
+		path);
 }
 
 int mountpoint_demand(const char *path, char *ret, struct error *e)
@@ -202,10 +205,14 @@ int mountpoint_demand(const char *path, char *ret, struct error *e)
 	char named[PATH_MAX], real[PATH_MAX];
 	struct stat st;
 	if (mountpoint_resolve(path, named, e) < 0)
-		return error_prefix(e, "the mountpoint"), -EINVAL;
+		return error_prefix(e, "the mountpoint "), -EINVAL;
 	int r = check_not_mounted(named, e);
 	if (r < 0)
 		return r;
+	if (stat(named, &st) < 0 && errno == ENOENT)
+		return error_set(e, -EINVAL,
+			"the mountpoint '%s' does not exist; make it: mkdir -p '%s'", path,
+			path);
 	if (stat(named, &st) < 0 || !realpath(named, real))
 		return error_set(
 			e, -EINVAL, "the mountpoint '%s': %s", path, strerror(errno));

@@ -25,6 +25,8 @@ USAGE_ERRORS = [
     ("ls bucket://x", "bucket://x"),
     ("ls s3://", "s3://"),
     ("ls s3://UPPER", "UPPER"),
+    ("exists --key a s3//bucket", "'s3//bucket'"),
+    ("exists --key a HTTPS//host", "'HTTPS//host'"),
     ("ls http://user:secret@host/", "http://"),
     ("ls --timeout never ./store", "'never'"),
     ("ls --timeout 0 ./store", "0"),
@@ -43,6 +45,7 @@ USAGE_ERRORS = [
     ("exists --force --key a ./store", "'--force'"),
     ("commit", "DIR"),
     ("commit ./store tree", "--key"),
+    ("commit --key a s3://bucket", "directory"),
     ("commit --key a ./store none", "'none'"),
     ("commit --key a ./store file", "'file'"),
     ("commit --key a ./store tree more", "'more'"),
@@ -56,6 +59,7 @@ USAGE_ERRORS = [
     ("probe ./store more", "'more'"),
     ("restore", "DIR"),
     ("restore ./store out", "--key"),
+    ("restore --key a s3://bucket", "directory"),
     ("restore --key a ./store out more", "'more'"),
     ("restore --key a --exclude x ./store out", "'--exclude'"),
     ("key", "TEMPLATE"),
@@ -73,6 +77,7 @@ USAGE_ERRORS = [
     ("status tree", "'tree'"),
     ("status none", "'none'"),
     ("mount", "MOUNTPOINT"),
+    ("mount --key a s3://bucket", "directory"),
     ("mount ./store tree more", "'more'"),
     ("mount --key a/../b ./store tree", "'a/../b'"),
 ]
@@ -177,7 +182,7 @@ class OnAFolder(unittest.TestCase):
         second = json.loads(self.commit("--key", "a/b", "--json").out)
         self.assertEqual(second["outcome"], "already-published")
         self.assertEqual(second["etag"], first["etag"])
-        self.commit("--key", "a/b", "--fail-if-exists", code=7)
+        self.assertEqual(self.commit("--key", "a/b", "--fail-if-exists", code=7).out, "")
         self.assertEqual((self.store / "a/b").read_bytes(), before)
         third = json.loads(self.commit("--key", "a/b", "--json", "--force").out)
         self.assertNotEqual(third["identity"], first["identity"])
@@ -241,7 +246,9 @@ class OnAFolder(unittest.TestCase):
         self.assertEqual(self.cli.run("ls").out, "")
         self.assertEqual(self.cli.run("ls").code, 0)
         self.assertEqual(self.cli.run("exists", "--key", "a").code, 3)
-        self.assertEqual(self.cli.run("commit", "--key", "a", "tree").code, 0)
+        first = self.cli.run("commit", "--key", "a", "tree")
+        self.assertEqual(first.code, 0)
+        self.assertIn(".local/share/larder'", first.err)
         self.assertTrue((self.home.path / ".local/share/larder/a").is_file())
         env = {"XDG_DATA_HOME": str(self.home.path / "data")}
         self.assertEqual(self.cli.run("commit", "--key", "a", "tree", env=env).code, 0)

@@ -114,13 +114,17 @@ static void refusals_have_their_codes(void **state)
 static void a_missing_bucket_is_no_miss(void **state)
 {
 	static const char body[] = "<Error><Code>NoSuchBucket</Code></Error>";
+	static const char sentence[] = "the bucket of 's3://b' does not exist; make it, or "
+				       "correct its name or the endpoint";
 	struct pin pin;
-	struct error e = {0};
+	struct error e = {0}, of_write = {0};
 	struct http_response r = answer(404, 0, "");
 	r.body = BUF_INIT(sizeof(body));
 	assert_int_equal(buf_append_str(&r.body, body), 0);
 	assert_int_equal(http_answer_opening(&target, &r, 100, &pin, &e), -EIO);
-	assert_string_equal(e.text, "the bucket of 's3://b' does not exist");
+	assert_string_equal(e.text, sentence);
+	assert_int_equal(http_answer_write_refusal(&target, &r, &of_write), -EIO);
+	assert_string_equal(of_write.text, sentence);
 	buf_finish(&r.body);
 }
 

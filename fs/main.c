@@ -90,6 +90,18 @@ static int tell_output(struct run *run, struct error *e)
 	return output_append(path, &facts, e);
 }
 
+/* For whoever waits for the mount: with --foreground it is in the log. */
+static void tell_person(struct run *run)
+{
+	const struct fs_options *o = run->options;
+	CLEANUP(cleanup_generation) struct generation *g = larderfs_one_key(run->fs);
+	if (!g || o->said.quiet || o->said.foreground)
+		return;
+	bool exact = key_choice_is_exact(&o->keys, doorway_key(doorway_of(g)));
+	status_first_words(stdout, g, exact ? NULL : key_choice_own(&o->keys));
+	fflush(stdout);
+}
+
 /* --- start, serve, end ------------------------------------------------------------- */
 
 static int open_log(struct run *run, struct error *e)
@@ -175,6 +187,7 @@ static int start(struct run *run, struct error *e)
 
 static void serve(struct run *run)
 {
+	tell_person(run);
 	if (daemon_ready(&run->daemon) < 0)
 		return; /* whoever wanted the mount is gone */
 	switch_log(run);

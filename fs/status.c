@@ -160,6 +160,18 @@ int status_summary(struct larderfs *l, char **ret, size_t *ret_len)
 	return facts_write(l, say_facts, ret, ret_len);
 }
 
+void status_first_words(FILE *out, struct generation *g, const char *instead_of)
+{
+	struct pin pin;
+	generation_pin(g, &pin);
+	fprintf(out, "%s: mounted", doorway_key(doorway_of(g)));
+	if (instead_of)
+		fprintf(out, " in place of '%s'", instead_of);
+	fprintf(out, ": %u entries in ", index_count(generation_index(g)));
+	say_bytes(out, pin.size);
+	putc('\n', out);
+}
+
 static void put_last_words(FILE *out, const struct facts *f)
 {
 	big hits = 0;

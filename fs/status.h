@@ -9,6 +9,7 @@
 #define LARDER_FS_STATUS_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "fs/larderfs.h"
 
@@ -17,6 +18,10 @@
 /* malloc()ed text for the caller, not NUL-terminated. 0, -ENOMEM. */
 int status_json(struct larderfs *l, char **ret, size_t *ret_len);
 int status_summary(struct larderfs *l, char **ret, size_t *ret_len);
+
+/* One line for who mounted one key. instead_of: the key that was wanted, when it is not
+ * this one; else NULL. */
+void status_first_words(FILE *out, struct generation *g, const char *instead_of);
 
 /* One line for the log at unmount, without a line break, into ret. */
 void status_last_words(struct larderfs *l, char *ret, size_t size);

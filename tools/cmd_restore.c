@@ -194,8 +194,10 @@ static void print_words(const struct restore *r, const struct attempt *a)
 	human_bytes(r->last.total_bytes, content);
 	human_bytes(a->stats.fetched_bytes, fetched);
 	human_duration(clock_monotonic_ns() - r->begun_ns, time);
-	printf("%s: restored: %llu file%s, %s, of which %s were fetched, %s\n", r->found,
-		(unsigned long long)r->last.total_files,
+	bool exact = key_choice_is_exact(&r->keys, r->found);
+	printf("%s: restored%s%s%s: %llu file%s, %s, of which %s were fetched, %s\n",
+		r->found, exact ? "" : " in place of '", exact ? "" : r->wanted,
+		exact ? "" : "'", (unsigned long long)r->last.total_files,
 		r->last.total_files == 1 ? "" : "s", content, fetched, time);
 }
 
@@ -214,7 +216,7 @@ static int conclude(const struct restore *r, const struct attempt *a, struct err
 	};
 	if (r->o->json)
 		print_json(r, a);
-	else if (!r->o->quiet)
+	else if (!r->o->quiet && (a || !r->o->fail_on_miss))
 		print_words(r, a);
 	int code = output_append(r->o->output, &facts, e);
 	if (code == 0 && !a && r->o->fail_on_miss)
@@ -235,7 +237,7 @@ static int restore_once(struct restore *r, struct error *e)
 		code = unpack(r, &a, e);
 	if (code == -ENOENT)
 		return -EIO; /* it vanished meanwhile */
-	if (code == -ENOTEMPTY)
+	if (code == -ENOTEMPTY || code == -ENOTDIR)
 		return -EINVAL; /* the wrong directory */
 	return code < 0 ? code : conclude(r, &a, e);
 }

@@ -323,6 +323,10 @@ class OnAFolder(unittest.TestCase):
         self.assertEqual(os.readlink(out / "link"), "sub/hello")
         again = self.restore("--key", "a", code=2)
         self.assertIn("not empty", again.err)
+        self.assertEqual(self.cli.run("restore", "--key", "a", "./store", "file").code, 2)
+        shutil.rmtree(out)
+        stood_in = self.restore("--key", "b", "--fallback-key", "a")
+        self.assertTrue(stood_in.out.startswith("a: restored in place of 'b': "), stood_in)
 
     def test_restore_fetches_what_the_cache_lacks(self):
         self.commit("--key", "a")

@@ -133,8 +133,9 @@ static char *look_at_list(struct doctor *d, struct store *s)
 	else if (r == -ENOENT)
 		doctor_say(d, FINDING_NOTE, "list",
 			"%s; the first 'larder commit' makes it", e.text);
-	else if (r < 0 && r != STOPPED)
-		doctor_say(d, FINDING_WARNING, "list", "%s", e.text);
+	else if (r < 0 && r != STOPPED) /* without the right to list keys can be read */
+		doctor_say(d, r == -EACCES ? FINDING_WARNING : FINDING_FAILED, "list",
+			"%s", e.text);
 	else
 		doctor_say(d, FINDING_FINE, "list", "%s",
 			key ? "allowed" : "allowed; no key yet");

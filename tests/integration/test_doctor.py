@@ -66,6 +66,12 @@ class AgainstAGateway(Doctor):
         self.level(found, credentials="ok", store="failed")
         self.assertNotIn("list", found)
 
+    def test_a_bucket_that_is_not_there(self):
+        """The listing alone tells: a HEAD of a key there is a miss like any other."""
+        found = self.ask("s3://nobody-made-this", self.rgw.env(), code=1)
+        self.level(found, store="ok", list="failed", write="note")
+        self.assertIn("make it", found["list"]["text"])
+
     def test_somebody_elses_bucket(self):
         bucket = self.rgw.make_bucket()
         self.rgw.s3.put(bucket, "a", b"x")

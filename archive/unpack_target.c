@@ -49,9 +49,9 @@ static int look_at_target(struct unpack_target *t, struct error *e)
 	if (t->targetfd < 0)
 		return error_set_errno(e, -errno, "cannot unpack to '%s'", t->path);
 	if (!is_empty_dir(t->targetfd))
-		return error_set(
-			e, -ENOTEMPTY,
-			"cannot unpack to '%s': it is not empty; empty it, or name another",
+		return error_set(e, -ENOTEMPTY,
+			"cannot unpack to '%s': it is not empty; empty it, or name "
+			"another",
 			t->path);
 	if (fstat(t->targetfd, &st) < 0)
 		return error_set_errno(e, -errno, "cannot look at '%s'", t->path);

@@ -212,8 +212,8 @@ static int refuse_word(int c, char **argv, struct error *e)
 	if (optopt >= VALUE_SETTING)
 		return error_set(e, -EINVAL, "option '%s' takes no value", word);
 	return error_set(e, -EINVAL,
-		"'larder %s' has no option '%s'; 'larder %s --help' lists them", argv[0], word,
-		argv[0]);
+		"'larder %s' has no option '%s'; 'larder %s --help' lists them", argv[0],
+		word, argv[0]);
 }
 
 static int take_setting(struct options *o, const char *name, struct error *e)

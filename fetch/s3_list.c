@@ -53,7 +53,8 @@ static int refuse(
 		return http_answer_no_bucket(store, e);
 	if (response->status == 401 || response->status == 403)
 		return error_set(e, -EACCES,
-			"listing '%s' is denied; the right 's3:ListBucket' is needed", store);
+			"listing '%s' is denied; the right 's3:ListBucket' is needed",
+			store);
 	return error_set(
 		e, -EIO, "'%s' answered %d when listed", store, response->status);
 }

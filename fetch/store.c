@@ -103,8 +103,8 @@ int store_list(struct store *s, const struct call *call, const char *prefix, boo
 	list_fn *fn, void *arg, struct error *e)
 {
 	if (!s->ops->list)
-		return error_set(
-			e, -EOPNOTSUPP, "store '%s' cannot list its keys; name one with --key", s->name);
+		return error_set(e, -EOPNOTSUPP,
+			"store '%s' cannot list its keys; name one with --key", s->name);
 	struct checked_listing l = {.fn = fn, .arg = arg};
 	return s->ops->list(s, call, prefix, deep, pass_listable, &l, e);
 }

@@ -368,7 +368,8 @@ static int parse_kind(const char *text, struct store_url *u, struct error *e)
 		return refuse(e, text, "lacks the '//' after its ':'");
 	if (lacks_colon(text))
 		return refuse(e, text,
-			"lacks the ':' before its '//'; a folder here is './%.64s'", text);
+			"lacks the ':' before its '//'; a folder here is './%.64s'",
+			text);
 	if (!strchr(text, '/'))
 		return refuse(e, text,
 			"is neither a URL nor a path with a slash; a folder here is "

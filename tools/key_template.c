@@ -82,7 +82,8 @@ static int parse_action(const char **p, struct action *a, struct error *e)
 			r = parse_argument(p, a, e);
 		else
 			r = error_set(e, -EINVAL,
-				"the key template wants a quoted argument or '}}' %s'%.20s'",
+				"the key template wants a quoted argument or '}}' "
+				"%s'%.20s'",
 				**p ? "at " : "after ", **p ? *p : a->name);
 	}
 	return r;

@@ -55,7 +55,7 @@ static bool lacks_directory(const struct command *c, const struct options *o)
 {
 	const unsigned to_directory = COMMAND_MOUNT | COMMAND_COMMIT | COMMAND_RESTORE;
 	return c->bit & to_directory && o->arguments.len == 1 &&
-		strstr(o->arguments.data[0], "://");
+	       strstr(o->arguments.data[0], "://");
 }
 
 static int check_arguments(const struct command *c, const struct options *o, struct error *e)

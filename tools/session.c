@@ -91,7 +91,8 @@ int session_open(struct session *s, const struct options *o, size_t full, bool b
 		.own_folder = !url && !(variable && *variable),
 	};
 	if (s->own_folder)
-		log_info("no store was named, so it is your own, '%s'", buf_str(&fallback));
+		log_info("no store was named, so it is your own, '%s'",
+			buf_str(&fallback));
 	if (bounded || settings_given(&o->settings, "timeout"))
 		s->call.deadline_ns = clock_monotonic_ns() + o->settings.timeout_ns;
 	return store_new(url ? url : buf_str(&fallback), &o->settings, &s->store, e);

@@ -196,8 +196,8 @@ static int check_not_mounted(const char *path, struct error *e)
 			"clears it away",
 			path, path);
 	return error_set(e, -EINVAL,
-		"'%s' is a mount of larderfs already; 'larder umount %s' unmounts it", path,
-		path);
+		"'%s' is a mount of larderfs already; 'larder umount %s' unmounts it",
+		path, path);
 }
 
 int mountpoint_demand(const char *path, char *ret, struct error *e)
@@ -211,8 +211,8 @@ int mountpoint_demand(const char *path, char *ret, struct error *e)
 		return r;
 	if (stat(named, &st) < 0 && errno == ENOENT)
 		return error_set(e, -EINVAL,
-			"the mountpoint '%s' does not exist; make it: mkdir -p '%s'", path,
-			path);
+			"the mountpoint '%s' does not exist; make it: mkdir -p '%s'",
+			path, path);
 	if (stat(named, &st) < 0 || !realpath(named, real))
 		return error_set(
 			e, -EINVAL, "the mountpoint '%s': %s", path, strerror(errno));

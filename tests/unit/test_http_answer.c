@@ -114,8 +114,9 @@ static void refusals_have_their_codes(void **state)
 static void a_missing_bucket_is_no_miss(void **state)
 {
 	static const char body[] = "<Error><Code>NoSuchBucket</Code></Error>";
-	static const char sentence[] = "the bucket of 's3://b' does not exist; make it, or "
-				       "correct its name or the endpoint";
+	static const char sentence[] =
+		"the bucket of 's3://b' does not exist; make it, or "
+		"correct its name or the endpoint";
 	struct pin pin;
 	struct error e = {0}, of_write = {0};
 	struct http_response r = answer(404, 0, "");

@@ -1,8 +1,10 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "archive/unpack_private.h"
+#include "fetch/base/log.h"
 
 static int make_symlink(struct unpack *u, uint32_t entry, int parent, struct error *e)
 {
@@ -131,7 +133,8 @@ static void open_all_dirs(const struct index *ix, int rootfd)
 			unpack_dirs_open(&dirs, index_parent(ix, i), &parent) < 0)
 			continue;
 		unpack_name(ix, i, name);
-		fchmodat(parent, name, 0700, 0);
+		if (fchmodat(parent, name, 0700, 0) < 0)
+			log_debug("cannot open up '%s': %s", name, strerror(errno));
 	}
 }
 

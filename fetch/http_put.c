@@ -119,8 +119,9 @@ int http_who_won(const struct http_target *t, const struct call *call, const cha
 int http_pause(const struct call *call, unsigned tries)
 {
 	uint64_t most = PAUSE_FIRST_NS << (tries < 10 ? tries : 10);
-	uint32_t random = UINT32_MAX;
-	getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	uint32_t random;
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		random = UINT32_MAX;
 	if (most > PAUSE_LAST_NS)
 		most = PAUSE_LAST_NS;
 	return call_pause(

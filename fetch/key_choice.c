@@ -42,6 +42,19 @@ static int add_key(
 	return r < 0 ? r : key_check(c->exact.data[c->exact.len - 1], e);
 }
 
+/* A prefix will do when there can be a key that begins so. */
+static int add_prefix(
+	struct key_choice *c, const char *scope, const char *prefix, struct error *e)
+{
+	CLEANUP(buf_finish) struct buf b = BUF_INIT(SCOPE_TEXT_MAX);
+	int r = buf_printf(&b, "%sx", prefix);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0 || (key_check(prefix, NULL) < 0 && key_check(b.data, NULL) < 0))
+		return error_set(e, -EINVAL, "no key begins with '%s'", prefix);
+	return add_name(&c->prefixes, scope, prefix);
+}
+
 /* "A:B:C" cut into its parts. */
 static int cut_scopes(struct name_vec *ret, const char *text, struct error *e)
 {
@@ -72,7 +85,7 @@ static int fill(struct key_choice *c, const struct name_vec *scopes, const char 
 		r = add_key(c, scopes->data[i], key, e);
 	for (size_t i = 0; i < scopes->len; i++)
 		for (size_t k = 0; r == 0 && k < count; k++)
-			r = add_name(&c->prefixes, scopes->data[i], prefixes[k]);
+			r = add_prefix(c, scopes->data[i], prefixes[k], e);
 	return r;
 }
 

@@ -133,14 +133,14 @@ static int set_level(struct options *o, const char *value, struct error *e)
 static int set_option(struct options *o, const struct option_info *info, const char *value,
 	struct error *e)
 {
+	if (info->argument && !*value)
+		return error_set(
+			e, -EINVAL, "--%s wants a value that is not empty", info->name);
 	switch (info->kind) {
 	case OPTION_FLAG:
 		*(bool *)field(o, info) = true;
 		return 0;
 	case OPTION_TEXT:
-		if (!*value)
-			return error_set(e, -EINVAL, "--%s wants a value that is not empty",
-				info->name);
 		*(const char **)field(o, info) = value;
 		return 0;
 	case OPTION_LIST:

@@ -254,6 +254,10 @@ static int prepare(
 		return r;
 	log_init("larderfs", log_level_of(&o->said, false), STDERR_FILENO);
 	r = mountpoint_check(o->mountpoint, &run->place, e);
+	if (r == 0)
+		r = output_check(o->said.output, e);
+	if (r == 0 && o->said.metrics_file)
+		r = metrics_file_check(o->said.metrics_file, e);
 	return r < 0 ? r : open_log(run, e);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fetch/base/io.h"
@@ -180,13 +181,18 @@ int metrics_text(struct larderfs *l, char **ret, size_t *ret_len)
 /* --- the file -------------------------------------------------------------------------
  */
 
-static int write_beside(const struct metrics_file *m, const char *text, size_t len)
+static int open_temporary(const struct metrics_file *m)
 {
 	unlink(m->temporary); /* a crash may have left one */
-	CLEANUP(cleanup_close)
 	int fd = open(m->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	return fd < 0 ? -errno : fd;
+}
+
+static int write_beside(const struct metrics_file *m, const char *text, size_t len)
+{
+	CLEANUP(cleanup_close) int fd = open_temporary(m);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int r = write_fully(fd, text, len);
 	if (r == 0 && rename(m->temporary, m->path) < 0)
 		r = -errno;
@@ -222,6 +228,31 @@ static int name_files(struct metrics_file *m, const char *path)
 	if (!m->path || asprintf(&m->temporary, "%s.tmp", m->path) < 0)
 		m->temporary = NULL;
 	return m->temporary ? 0 : -ENOMEM;
+}
+
+static int try_to_write(struct metrics_file *m, const char *path)
+{
+	struct stat st;
+	int r = name_files(m, path);
+	if (r < 0)
+		return r;
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	CLEANUP(cleanup_close) int fd = open_temporary(m);
+	if (fd < 0)
+		return fd;
+	unlink(m->temporary);
+	return 0;
+}
+
+int metrics_file_check(const char *path, struct error *e)
+{
+	struct metrics_file m = {0};
+	int r = try_to_write(&m, path);
+	free(m.path);
+	free(m.temporary);
+	return r < 0 ? error_set(e, -EINVAL, "cannot write '%s': %s", path, strerror(-r))
+		     : 0;
 }
 
 int metrics_file_start(

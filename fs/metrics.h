@@ -25,6 +25,9 @@ struct metrics_file {
 	struct ticker ticker;
 };
 
+/* Before the mount: can path be written to? 0, or -EINVAL with a sentence. */
+int metrics_file_check(const char *path, struct error *e);
+
 /* Writes the file for the first time, and then every METRICS_INTERVAL_NS on a thread of
  * its own. A zeroed *m is to be finished whatever comes back. -EINVAL when it cannot be
  * written; -ENOMEM. */

@@ -81,6 +81,8 @@ static int read_key(struct fs_options *o, struct error *e)
 	if (!said->key && said->fallback_keys.len)
 		return error_set(
 			e, -EINVAL, "--fallback-key wants a --key to fall back from");
+	if (!said->key && said->fail_on_miss)
+		return error_set(e, -EINVAL, "--fail-on-miss wants a --key to miss");
 	if (!said->key)
 		return 0;
 	int r = key_choice_init(&o->keys, said->scope, said->key,

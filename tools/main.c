@@ -8,6 +8,7 @@
 
 #include "fetch/base/exit_code.h"
 #include "fetch/base/log.h"
+#include "fetch/base/output_file.h"
 #include "fetch/base/process.h"
 #include "tools/command.h"
 #include "tools/completion.h"
@@ -85,6 +86,8 @@ static int run_command(
 	}
 	log_init("larder", o->verbose ? LOG_DEBUG : o->quiet ? LOG_ERROR : LOG_INFO, 2);
 	r = check_arguments(c, o, e);
+	if (r == 0)
+		r = output_check(o->output, e);
 	return r < 0 ? r : c->run(o, e);
 }
 

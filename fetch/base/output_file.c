@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
@@ -20,6 +21,20 @@ static int add_line(struct buf *b, const char *name, const char *value)
 	return r < 0 ? r : buf_append_str(b, "\n");
 }
 
+static int open_output(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	return fd < 0 ? -errno : fd;
+}
+
+int output_check(const char *path, struct error *e)
+{
+	CLEANUP(cleanup_close) int fd = path ? open_output(path) : -1;
+	if (!path || fd >= 0)
+		return 0;
+	return error_set(e, -EINVAL, "cannot open --output '%s': %s", path, strerror(-fd));
+}
+
 int output_append(const char *path, const struct output_facts *facts, struct error *e)
 {
 	if (!path)
@@ -36,10 +51,9 @@ int output_append(const char *path, const struct output_facts *facts, struct err
 		r = buf_printf(&b, "size=%llu\n", (unsigned long long)facts->size);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot compose the lines for '%s'", path);
-	CLEANUP(cleanup_close)
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return error_set_errno(e, -errno, "cannot open '%s'", path);
+	CLEANUP(cleanup_close) int fd = open_output(path);
+	if (fd < 0) /* -EIO: no file here is no miss */
+		return error_set(e, -EIO, "cannot open '%s': %s", path, strerror(-fd));
 	r = write_fully(fd, b.data, b.len);
 	return r < 0 ? error_set_errno(e, r, "cannot write to '%s'", path) : 0;
 }

@@ -17,8 +17,12 @@ struct output_facts {
 	uint64_t size; /* bytes; 0: unknown */
 };
 
+/* Before the work: can path be written to? Made when it is not there. path NULL: yes. 0, or
+ * -EINVAL with a sentence. */
+int output_check(const char *path, struct error *e);
+
 /* Appends with one write(2). Line breaks in values are replaced by '?'. path NULL: does
- * nothing. 0 or -errno. */
+ * nothing. 0, or -errno that is never -ENOENT. */
 int output_append(const char *path, const struct output_facts *facts, struct error *e);
 
 #endif

@@ -153,6 +153,23 @@ static void test_what_is_no_scope(void **state)
 	assert_int_equal(key_check(longest, NULL), 0);
 }
 
+static void test_what_no_key_begins_with(void **state)
+{
+	static const char *const bad[] = {"../x", "/", "a//", "a/../", "\n", ".larder/"};
+	static const char *const good[] = {"a/", ".", "..", ".larder", "a-"};
+	struct key_choice c;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct error e = {0};
+		assert_int_equal(
+			key_choice_init(&c, NULL, "k", &bad[i], 1, &e), -EINVAL);
+		assert_non_null(strstr(e.text, "no key begins with"));
+	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(key_choice_init(&c, NULL, "k", &good[i], 1, NULL), 0);
+		key_choice_finish(&c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +179,7 @@ int main(void)
 		cmocka_unit_test(test_the_first_miss_is_told),
 		cmocka_unit_test(test_a_store_that_cannot_be_listed),
 		cmocka_unit_test(test_what_is_no_scope),
+		cmocka_unit_test(test_what_no_key_begins_with),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

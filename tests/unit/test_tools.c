@@ -110,6 +110,7 @@ static void wrong_options_are_named(void **state)
 	refuses(COMMAND_LS, "'-k'", 1, "-k", NULL);
 	refuses(COMMAND_LS, "'--json=1'", 1, "--json=1", NULL);
 	refuses(COMMAND_LS, "--key", 1, "--key=", NULL);
+	refuses(COMMAND_COMMIT, "--exclude", 1, "--exclude=", NULL);
 	refuses(COMMAND_COMMIT, "'20'", 2, "--level", "20");
 	refuses(COMMAND_COMMIT, "'0'", 2, "--level", "0");
 	refuses(COMMAND_LS, "'soon'", 2, "--timeout", "soon");

@@ -191,6 +191,21 @@ class Quirks(unittest.TestCase):
         listed = json.loads(self.run_larder("ls", "--json", self.store).out)
         self.assertEqual([entry["key"] for entry in listed], sorted(names))
 
+    def test_the_newest_of_many_pages(self):
+        self.quirks.max_keys = 3
+        self.commit(self.small, key="source")
+        source = self.origin.stored(BUCKET, "source")
+        for number in range(20):  # the newest on a page in the middle
+            key = f"npm-{number:02}"
+            stored = self.origin.put(BUCKET, key, source.body, source.headers)
+            stored.modified -= 1000 + (number - 11) ** 2
+        for key in ("npm", "npn-1", "nnpm-1", "x/npm-1"):  # newer, and not asked for
+            self.origin.put(BUCKET, key, source.body, source.headers)
+        done = self.run_larder("restore", "--json", "--key", "npm-none", "--fallback-key",
+                               "npm-", self.store, self.home.path / "out")
+        self.assertEqual(json.loads(done.out)["matched_key"], "npm-11")
+        self.assertEqual(len(self.asked("GET", "list-type")), 7)
+
     # -- reading
 
     def test_ranges_that_lie_are_never_believed(self):

@@ -1,0 +1,134 @@
+"""`larder restore` while the key changes under it: started anew, at most --retries times,
+whole or not at all; and only what is missing is fetched."""
+
+import json
+import os
+import shutil
+import unittest
+
+from larder_testlib.cli import Cli
+from larder_testlib.compare import compare_trees
+from larder_testlib.origin import Origin
+from larder_testlib.process import TempDir
+from larder_testlib.sigv4 import Credentials
+
+KEYS = Credentials("AKIDLARDERTEST", "what-nobody-may-see")
+BUCKET = "bucket"
+
+
+class Restless(Origin):
+    """An origin that does something just before it answers who has pinned the newest
+    version of the key: before_frames(), so many `times`."""
+
+    before_frames, times = None, 0
+
+    def answer(self, request):
+        newest = self.stored(BUCKET, "k")
+        if request.method == "GET" and self.times and newest and \
+                request.header("if-match") == newest.etag:
+            self.times -= 1
+            self.before_frames()
+        return super().answer(request)
+
+
+class Restore(unittest.TestCase):
+    def setUp(self):
+        self.home = self.enterContext(TempDir())
+        self.origin = self.enterContext(Restless([KEYS]))
+        self.cli = Cli(self.home, self.origin.env(KEYS))
+        self.trees = [self.tree(f"tree-{number}") for number in range(2)]
+        for number, tree in enumerate(self.trees):
+            self.larder(0, "commit", "--key", f"version-{number}", f"s3://{BUCKET}", tree)
+        self.versions = [self.origin.stored(BUCKET, f"version-{number}")
+                         for number in range(2)]
+        self.overwritten = 0
+        self.overwrite()
+        self.out = self.home / "out"
+
+    def tree(self, name):
+        """Larger than what the first answer brings, so that frames are asked for."""
+        top = self.home / name
+        for number in range(8):
+            (top / str(number)).mkdir(parents=True)
+            (top / str(number) / "noise").write_bytes(os.urandom(1 << 20))
+        return top
+
+    def larder(self, code, *words):
+        result = self.cli.run(*words)
+        self.assertEqual(result.code, code, result)
+        return result
+
+    def overwrite(self):
+        version = self.versions[self.overwritten % 2]
+        self.origin.put(BUCKET, "k", version.body, version.headers)
+        self.origin.touch(BUCKET, "k")
+        self.overwritten += 1
+
+    def restore(self, code, *words):
+        return self.larder(code, "restore", "--json", "--cache-dir", "", "--key", "k", *words,
+                           f"s3://{BUCKET}", self.out)
+
+    def meanwhile(self, act, times=1):
+        self.origin.before_frames, self.origin.times = act, times
+
+    def left(self):
+        return sorted(path.name for path in self.home.iterdir()
+                      if not path.name.startswith((".", "tree-")))
+
+    def test_overwritten_meanwhile_the_new_version_is_restored(self):
+        self.meanwhile(self.overwrite)
+        result = self.restore(0)
+        self.assertIn("'k' was overwritten", result.err)
+        self.assertEqual(compare_trees(self.trees[1], self.out), [])
+
+    def test_three_times_unless_said_otherwise(self):
+        for retries, words in ((3, []), (1, ["--retries", "1"]), (0, ["--retries", "0"])):
+            for more, code in ((0, 0), (1, 1)):
+                with self.subTest(retries=retries, more=more):
+                    self.overwritten = 0
+                    self.overwrite()
+                    self.meanwhile(self.overwrite, retries + more)
+                    result = self.restore(code, *words)
+                    self.assertEqual(result.err.count("was overwritten; restoring"), retries)
+                    if code:
+                        self.assertEqual(self.left(), [])
+                        continue
+                    self.assertEqual(compare_trees(self.trees[retries % 2], self.out), [])
+                    shutil.rmtree(self.out)
+
+    def test_a_failure_leaves_an_empty_target_empty(self):
+        self.out.mkdir(mode=0o750)
+        self.meanwhile(self.overwrite, 2)
+        self.restore(1, "--retries", "1")
+        self.assertEqual(self.left(), ["out"])
+        self.assertEqual(os.listdir(self.out), [])
+        self.assertEqual(self.out.stat().st_mode & 0o7777, 0o750)
+
+    def test_the_same_content_again_is_not_noticed(self):
+        self.meanwhile(lambda: self.origin.touch(BUCKET, "k"), 3)
+        result = self.restore(0)
+        self.assertEqual(result.err, "")
+        self.assertEqual(compare_trees(self.trees[0], self.out), [])
+
+    def test_a_key_that_vanishes_is_a_failure(self):
+        self.meanwhile(lambda: self.origin.remove(BUCKET, "k"))
+        self.restore(1)
+        self.assertEqual(self.left(), [])
+
+    def test_only_what_the_cache_lacks_is_fetched(self):
+        def restore(key, target):
+            result = self.larder(0, "restore", "--json", "--key", key, f"s3://{BUCKET}",
+                                 self.home / target)
+            return json.loads(result.out)
+        whole = restore("version-0", "one")
+        self.assertGreater(whole["fetched_bytes"], 8 << 20)
+        (self.trees[0] / "3" / "noise").write_bytes(os.urandom(1 << 20))
+        self.larder(0, "commit", "--key", "next", f"s3://{BUCKET}", self.trees[0])
+        part = restore("next", "two")
+        self.assertGreaterEqual(part["fetched_bytes"], 1 << 20)
+        self.assertLess(part["fetched_bytes"], 2 << 20)
+        self.assertEqual(compare_trees(self.trees[0], self.home / "two"), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -3,7 +3,6 @@ than it is written down, and nothing else is."""
 
 import json
 import re
-import shutil
 import subprocess
 import unittest
 from pathlib import Path
@@ -145,18 +144,47 @@ class Options(unittest.TestCase):
         self.assertEqual(self.complete_in_bash("mount", "fo"), ["folder"])
         self.assertEqual(self.complete_in_bash("mount", "--cache-dir", "fo"), ["folder"])
 
-    def test_other_shells_take_their_completions(self):
-        for shell in ("zsh", "fish"):
+    def in_shell(self, shell, name, words):
+        """Runs words after the shell's completion script, `name` below the directory."""
+        (self.dir.path / name).write_text(self.cli.run("help", "--completion", shell).out)
+        done = subprocess.run([shell, *words], cwd=self.dir.path, env=self.cli.env,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.splitlines()
+
+    def test_fish_completes_commands_options_and_arguments(self):
+        def offered(line):
+            lines = self.in_shell("fish", "larder.fish", [
+                "--no-config", "-c", f"source larder.fish; complete -C '{line}'"])
+            return sorted(line.split("\t")[0] for line in lines)
+
+        self.assertEqual(offered("larder "), sorted(c["name"] for c in self.commands()))
+        for command in self.commands():
+            self.assertEqual(offered(f"larder {command['name']} --"),
+                             sorted("--" + o["name"] for o in command["options"]))
+        self.assertEqual(offered("larder mount --prefetch "), ["all", "auto", "none"])
+
+    def test_zsh_completes_commands_and_options(self):
+        """What its _arguments is given, which is a function of zsh's own."""
+        for command in self.commands():
+            lines = self.in_shell("zsh", "_larder", ["-fc", f"""
+                _arguments() {{ print -rl -- "$@" }}
+                words=(larder {command['name']} '') CURRENT=3
+                source ./_larder"""])
+            names = {match[1]: match[2] for line in lines
+                     if (match := re.search(r"--([a-z-]+)\[.*\](:[^:]*:)?", line))}
+            self.assertEqual({name: word and word.strip(":") for name, word in names.items()},
+                             {o["name"]: o.get("argument") for o in command["options"]})
+        lines = self.in_shell("zsh", "_larder", ["-fc", """
+            _describe() { print -rl -- "${(@P)2}" }
+            words=(larder '') CURRENT=2
+            source ./_larder"""])
+        self.assertEqual(lines, [f"{c['name']}:{c['summary']}" for c in self.commands()])
+
+    def test_shells_find_no_fault_with_their_completions(self):
+        for shell in ("bash", "zsh", "fish"):
             with self.subTest(shell=shell):
-                script = self.cli.run("help", "--completion", shell).out
-                for command in self.tables["commands"]:
-                    self.assertIn(command["name"], script)
-                if not shutil.which(shell):
-                    print(f"no {shell} here: its completions are not read by it")
-                    continue
-                done = subprocess.run([shell, "-n"], input=script, text=True,
-                                      capture_output=True)
-                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertEqual(self.in_shell(shell, "script", ["-n", "script"]), [])
 
     def test_help_knows_its_words(self):
         self.assertEqual(self.cli.run("help").out, self.cli.run("--help").out)

@@ -15,7 +15,7 @@ from larder_testlib.process import TempDir
 from larder_testlib.recipes import CI
 
 TOP = CI.parents[1]
-BUILD_WITHIN = 500
+BUILD_WITHIN = 900
 
 # An overlay of the whole system in a mount namespace: what is written is gone with it.
 ENTER = r"""

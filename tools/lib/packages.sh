@@ -6,7 +6,7 @@ PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config libfuse3-dev
 PACKAGES_RUN="fuse3 ca-certificates"
 PACKAGES_TEST="clang libclang-rt-14-dev python3 python3-rados ceph-mon ceph-osd radosgw
   apache2-bin nginx-light libarchive-tools zstd xz-utils lz4 zip unzip attr curl openssl
-  procps valgrind"
+  procps valgrind python3-yaml systemd dpkg-dev fuse-overlayfs zsh fish man-db"
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -299,6 +301,43 @@ class OnAFolder(unittest.TestCase):
         (self.tree / "sub").chmod(0o700)
         result = self.commit("--key", "c", code=1, **who)
         self.assertEqual(files_below(self.store), ["a"])
+
+    # --- progress ----------------------------------------------------------------------
+
+    def long_commit(self, *words, **popen):
+        """A commit that ends only when it is interrupted."""
+        with open(self.tree / "large", "wb") as large:
+            large.truncate(8 << 40)
+        child = self.cli.start("commit", "--key", "a", *words, "./store", "tree", **popen)
+        self.addCleanup(child.communicate)
+        self.addCleanup(child.kill)
+        return child
+
+    PROGRESS = rb"larder: packing: [\d.]+ [KMG]iB of 8\.0 TiB, [\d.]+ [KMG]iB/s, [^\r]+ left"
+
+    def test_progress_is_one_line_on_a_terminal(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        child = self.long_commit(stderr=slave)
+        os.close(slave)
+        seen = b""
+        while len(re.findall(rb"\r\x1b\[K" + self.PROGRESS, seen)) < 3:
+            seen += os.read(master, 4096)
+        self.assertNotIn(b"\n", seen)
+        child.send_signal(signal.SIGINT)
+        while b"interrupted" not in seen:
+            seen += os.read(master, 4096)
+        self.assertRegex(seen, rb"\r\x1b\[Klarder: error: interrupted")
+
+    def test_progress_is_a_line_now_and_then_elsewhere(self):
+        quiet = self.long_commit("--quiet")
+        child = self.long_commit()
+        line = b""
+        while not re.fullmatch(self.PROGRESS + rb"\n", line):
+            line = child.stderr.readline()
+            self.assertRegex(line, rb"\Alarder: packing: [^\r]*\n\Z")
+        quiet.send_signal(signal.SIGINT)
+        self.assertEqual(quiet.stderr.read().count(b"\n"), 1)
 
     # --- restoring ---------------------------------------------------------------------
 

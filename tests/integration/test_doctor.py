@@ -2,12 +2,16 @@
 none of them tells a secret."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import unittest
 
 from larder_testlib.cli import Cli
 from larder_testlib.origin import Origin, s3_error
 from larder_testlib.process import TempDir
+from larder_testlib.programs import program
 from larder_testlib.rgw import Rgw
 from larder_testlib.sigv4 import Credentials
 
@@ -132,6 +136,45 @@ class AgainstAnOrigin(Doctor):
         found = self.ask("s3://bucket", origin.env(KEYS), words=["--region", "eu-west-9"],
                          code=1)
         self.assertIn("eu-west-9", found["region"]["text"])
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root can take rights away")
+class OnThisMachine(Doctor):
+    """What a container without this or that looks like from inside."""
+
+    def findings(self, *before, env=None, code=1):
+        env = Cli(self.home).env | (env or {})
+        done = subprocess.run([*before, program("larder"), "doctor", "--json", "./store"],
+                              cwd=self.home, env=env, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, code, done)
+        return {finding["what"]: finding for finding in json.loads(done.stdout)}
+
+    def says(self, finding, level, words):
+        self.assertEqual(finding["level"], level, finding)
+        self.assertIn(words, finding["text"])
+
+    def test_root_that_may_mount(self):
+        found = self.findings(code=0)
+        self.level(found, fuse="ok", mounting="ok", larderfs="ok", cache="ok", store="ok")
+
+    def test_without_the_right_to_mount(self):
+        found = self.findings("setpriv", "--bounding-set", "-sys_admin")
+        self.says(found["mounting"], "failed", "--cap-add SYS_ADMIN")
+        self.level(found, fuse="ok")
+
+    def test_without_the_device(self):
+        found = self.findings("unshare", "-m", "sh", "-c",
+                              'mkdir dev; mount --bind dev /dev; exec "$@"', "sh")
+        self.says(found["fuse"], "failed", "--device /dev/fuse")
+        self.assertIn("'larder restore' needs none", found["fuse"]["text"])
+
+    def test_somebody_without_fusermount3(self):
+        self.home.chmod(0o777)
+        found = self.findings(shutil.which("setpriv"), "--reuid", "65534", "--regid", "65534",
+                              "--clear-groups", env={"PATH": "/nowhere"})
+        self.says(found["mounting"], "failed", "install the package fuse3")
+        self.assertIn("user_allow_other", found["allow-other"]["text"])
 
 
 if __name__ == "__main__":

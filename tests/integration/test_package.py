@@ -28,7 +28,6 @@ for place in /dev "$HERE/place" "$TOP"; do
     mount --rbind "$place" "$HERE/root$place"
 done
 mount -t proc none "$HERE/root/proc"
-mount -t tmpfs none "$HERE/root/tmp"
 exec chroot "$HERE/root" sh -ec "cd $HERE/place; $COMMANDS"
 """
 

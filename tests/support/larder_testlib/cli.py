@@ -45,7 +45,8 @@ class Cli:
                                      env=self.env | (env or {}), timeout=seconds, **popen))
 
     def start(self, *words, env=None, **popen):
-        """Popen of it, its standard output and error in pipes."""
-        popen = {"stdin": subprocess.DEVNULL, "cwd": self.home} | popen
-        return subprocess.Popen([self.path, *map(str, words)], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, env=self.env | (env or {}), **popen)
+        """Popen of it, its standard output and error in pipes unless told otherwise."""
+        popen = {"stdin": subprocess.DEVNULL, "cwd": self.home, "stdout": subprocess.PIPE,
+                 "stderr": subprocess.PIPE} | popen
+        return subprocess.Popen([self.path, *map(str, words)], env=self.env | (env or {}),
+                                **popen)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -262,6 +263,53 @@ class Writable(unittest.TestCase):
             return
         self.assertIn("userxattr", self.in_a_namespace(["-Urm"], self.USE))
         self.assert_used()
+
+    def test_ninja_builds_on(self):
+        """A build directory with its times, links and log: nothing is built that is there,
+        and only what changed is copied up."""
+        source = self.path / "source"
+        source.mkdir()
+        for number in range(8):
+            (source / f"{number}.c").write_text(f"int f{number}(void) {{ return 1; }}\n")
+        (source / "main.c").write_text("int f0(void);\nint main(void) { return f0(); }\n")
+        objects = [f"{path.stem}.o" for path in sorted(source.iterdir())]
+        self.point = self.path / "target"
+        self.point.mkdir()
+        (self.point / "build.ninja").write_text("\n".join([
+            "rule cc", " command = gcc -MMD -MF $out.d -c -o $out $in",
+            " depfile = $out.d", " deps = gcc",
+            "rule link", " command = gcc -o $out $in",
+            *[f"build {name}: cc {source}/{name[:-2]}.c" for name in objects],
+            f"build program: link {' '.join(objects)}", ""]))
+        (self.point / "ballast").write_bytes(os.urandom(1 << 20))
+
+        def build():
+            """How many commands ran."""
+            done = subprocess.run(["ninja", "-C", self.point, "-v"], check=True,
+                                  capture_output=True, text=True)
+            return len(re.findall(r"^\[\d+/\d+\]", done.stdout, re.MULTILINE))
+
+        self.assertEqual(build(), 10)
+        self.run_ok("commit", "--key", "target", "./store", self.point)
+        shutil.rmtree(self.point)
+        self.point.mkdir()
+        self.run_ok("mount", "--writable", "--key", "target", "./store", self.point)
+        self.assertEqual(build(), 0)
+        (source / "0.c").write_text("int f0(void) { return 7; }\n")
+        self.assertEqual(build(), 2)
+        self.assertEqual(subprocess.run([self.point / "program"], check=False).returncode, 7)
+        upper = self.homes()[0] / "upper"
+        written = {path.name for path in upper.rglob("*")}
+        self.assertLessEqual({"0.o", "program"}, written)
+        self.assertFalse(written & {"ballast", "main.o", *objects[1:8]}, written)
+        self.run_ok("commit", "--key", "target2", "./store", self.point)
+        wanted = self.contents(self.point)
+        self.run_ok("umount", self.point)
+        self.assert_nothing_left()
+        self.run_ok("mount", "--writable", "--key", "target2", "./store", self.point)
+        self.assertEqual(self.contents(self.point), wanted)
+        self.assertEqual(build(), 0)
+        self.run_ok("umount", self.point)
 
     def test_cargo_builds_on(self):
         if not CARGO:

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import unittest
 
+import yaml
+
 from larder_testlib import fuse
 from larder_testlib.cli import Cli
 from larder_testlib.janitor import mount_points
@@ -176,6 +178,50 @@ class OnBuildkite(Recipe, Place):
         system.hooks_env = system.configuration({"path": "modules", "key": "k"})
         system.hooks_env["BUILDKITE_BUILD_CHECKOUT_PATH"] = str(self.home / "none")
         self.assertEqual(system.hook("pre-exit"), 0, system.log)
+
+
+OF_STEPS = {"env", "id", "if", "name", "with"}  # GitHub's own
+
+
+def block_below(lines, number):
+    """The lines after lines[number] that belong to the same item of a YAML list."""
+    def depth(line):
+        return len(line) - len(line.lstrip())
+    for line in lines[number + 1:]:
+        less = depth(line) - depth(lines[number])
+        if line.strip() and (less < 0 or less == 0 and line.lstrip().startswith("-")):
+            return
+        yield line
+
+
+class Documented(unittest.TestCase):
+    """What the documents tell people to write is what the recipes read."""
+
+    def examples(self, place):
+        """[(match of the place, the options below it)] in README and docs/."""
+        top = CI.parents[1]
+        for path in (top / "README.md", *sorted((top / "docs").rglob("*.md"))):
+            lines = path.read_text().splitlines()
+            for number, line in enumerate(lines):
+                if match := re.search(place, line):
+                    names = [re.match(r" *([a-z-]+): ?", below)
+                             for below in block_below(lines, number)]
+                    yield match, {name[1] for name in names if name} - OF_STEPS
+
+    def test_github(self):
+        found = list(self.examples(r"uses: OWNER/larder/tools/ci/github/(\w+)@"))
+        self.assertGreaterEqual(len(found), 2)
+        for match, names in found:
+            action = yaml.safe_load((CI / "github" / match[1] / "action.yml").read_text())
+            self.assertLessEqual(names, set(action["inputs"]))
+            self.assertLessEqual({name for name, about in action["inputs"].items()
+                                  if about.get("required")}, names)
+
+    def test_buildkite(self):
+        schema = yaml.safe_load((CI / "buildkite" / "plugin.yml").read_text())
+        for _, names in self.examples(r"- \S+/buildkite(?:#\S+)?:$"):
+            self.assertLessEqual(names, set(schema["configuration"]["properties"]))
+            self.assertLessEqual(set(schema["configuration"]["required"]), names)
 
 
 class Others(Place):

@@ -116,8 +116,7 @@ static int mount_it(
 		return error_set(e, -EIO, "libfuse takes no session: %s", last_words);
 	if (fuse_session_mount(s->fuse, s->place.path) != 0)
 		return error_set(e, -EIO,
-			"cannot mount on '%s'%s%s; 'larder doctor' tells what is "
-			"missing, "
+			"cannot mount on '%s'%s%s; 'larder doctor' tells what is missing, "
 			"'larder restore' needs no FUSE",
 			s->place.path, last_words[0] ? ": " : "", last_words);
 	s->io = (struct device_io){on_ready, on_gone, s};

@@ -11,6 +11,10 @@ from larder_testlib.cli import Cli
 from larder_testlib.process import TempDir
 from larder_testlib.janitor import mount_points
 
+# Capabilities of root in a container that was given no others.
+DOCKERS_RIGHTS = ["audit_write", "chown", "dac_override", "fowner", "fsetid", "kill", "mknod",
+                  "net_bind_service", "net_raw", "setfcap", "setgid", "setpcap", "setuid",
+                  "sys_chroot"]
 CARGO = shutil.which("cargo")
 
 
@@ -262,6 +266,15 @@ class Writable(unittest.TestCase):
             print("no user namespaces here: not tried in one")
             return
         self.assertIn("userxattr", self.in_a_namespace(["-Urm"], self.USE))
+        self.assert_used()
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can take rights away")
+    def test_in_a_container(self):
+        """As `docker run --device /dev/fuse --cap-add SYS_ADMIN` leaves root."""
+        rights = "-all,+sys_admin" + "".join(f",+{name}" for name in DOCKERS_RIGHTS)
+        out = self.in_a_namespace(["-m", "setpriv", "--bounding-set", rights, "--inh-caps",
+                                   rights], self.USE)
+        self.assertIn("metacopy=on", out)
         self.assert_used()
 
     def test_ninja_builds_on(self):

@@ -23,6 +23,7 @@ mount -t tmpfs none "$HERE/layers"
 mkdir "$HERE/layers/upper" "$HERE/layers/work"
 mount -t overlay -o "lowerdir=/,upperdir=$HERE/layers/upper,workdir=$HERE/layers/work" \
     none "$HERE/root"
+mount -t tmpfs none "$HERE/root/tmp"
 for place in /dev "$HERE/place" "$TOP"; do
     mkdir -p "$HERE/root$place"
     mount --rbind "$place" "$HERE/root$place"

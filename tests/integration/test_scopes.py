@@ -57,7 +57,7 @@ class Scopes(unittest.TestCase):
         self.assertEqual(self.restore("--key", "k", scope="pr-1"),
                          ("ours", "true", "pr-1/k"))
         self.assertIsNone(self.restore("--key", "k", scope="pr-2"))
-        self.assertIsNone(self.restore("--key", "k", "--fallback-key", "",
+        self.assertIsNone(self.restore("--key", "k", "--fallback-key", "k",
                                        scope="pr"))
         self.assertIsNone(self.restore("--key", "k", scope=None))
 

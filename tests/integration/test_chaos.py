@@ -4,6 +4,10 @@ Between larderfs and a Ceph gateway stands a proxy that delays, cuts, stalls, co
 refuses at random; the key is overwritten, copied onto itself, deleted and made anew; the
 cache on disk is damaged. Readers (larder_testlib.chaos_reader) compare all they see.
 
+It goes on for a while longer, and fails in the end, when something that it is there for
+was never met: a kind of fault, a switch of generations, a reopening that found the same
+content, a damaged chunk.
+
 LARDER_CHAOS_SECONDS   how long (120; 30 for a build with sanitizers)
 LARDER_CHAOS_SEED      of the trees, the faults and the readers; printed at the start
 """
@@ -36,6 +40,7 @@ VERSIONS = 4
 TIMEOUT = 4            # seconds: --timeout of the mounts
 SLACK = 2.5 * SLOWER   # for a busy machine
 WELL_AGAIN = 60 * SLOWER
+LONGER = 60 * SLOWER   # seconds at most, until everything was met
 ALLOWED = {"EIO", "ESTALE", "ENOENT", "EACCES"}
 
 RANDOM_FAULTS = dict(delay=(300, 500), cut=40, reset=20, stall=15, corrupt=40,
@@ -70,6 +75,26 @@ class Totals:
                 f"{sum(self.errors.values())} errors ({errors}); worst in s: {worst}")
 
 
+class Events:
+    """What the daemons told of themselves: the most of each number in each generation."""
+
+    NAMES = ("reopens", "cache_damaged", "refetched", "fallback_hits", "twin_reads")
+
+    def __init__(self):
+        self.most = {}
+
+    def look(self, mount):
+        for key in json.loads(os.getxattr(mount.path, "user.larder.status"))["keys"]:
+            if key["open"]:
+                found = self.most.setdefault((mount.path, key["generation"]), Counter())
+                found |= Counter({name: key[name] for name in self.NAMES})
+
+    def counts(self):
+        """A mount's first generation is no switch."""
+        mounts = {path for path, _ in self.most}
+        return sum(self.most.values(), Counter(switches=len(self.most) - len(mounts)))
+
+
 class Chaos(unittest.TestCase):
     def setUp(self):
         self.rng = random.Random(SEED)
@@ -83,7 +108,7 @@ class Chaos(unittest.TestCase):
         (self.trees / str(VERSIONS)).rename(self.home / "last")
         self.archives = [self.commit(self.trees / str(n)) for n in range(VERSIONS)]
         self.last = self.commit(self.home / "last")
-        self.done = Counter()
+        self.done, self.events = Counter(), Events()
         self.put(0)
 
     def commit(self, tree):
@@ -186,18 +211,34 @@ class Chaos(unittest.TestCase):
     # -- the run
 
     def pause(self, longest):
-        time.sleep(min(self.rng.random() * longest, max(0, self.end - time.monotonic())))
+        time.sleep(self.rng.random() * longest)
 
-    def let_things_happen(self):
+    def deck(self):
+        """All that may happen, in any order; what is dealt twice comes around twice."""
         acts = [self.overwrite] * 6 + [self.damage_the_cache] * 3 + [self.misbehave] * 3
-        acts += [self.calm] * 2 + [self.forget_pages] * 3 + [self.upload_again, self.copy_onto_itself, self.go_silent,
-                                   self.delete_and_recreate, self.misbehave_badly,
-                                   self.break_off, self.freeze_the_store]
-        while time.monotonic() < self.end:
-            act = self.rng.choice(acts)
+        acts += [self.forget_pages] * 3 + [self.calm] * 2
+        acts += [self.upload_again, self.copy_onto_itself, self.go_silent, self.break_off,
+                 self.delete_and_recreate, self.misbehave_badly, self.freeze_the_store]
+        self.rng.shuffle(acts)
+        return acts
+
+    def let_things_happen(self, mounts):
+        begin, acts = time.monotonic(), []
+        while (passed := time.monotonic() - begin) < SECONDS + LONGER:
+            if passed > SECONDS and not self.never_met():
+                break
+            acts = acts or self.deck()
+            act = acts.pop()
             act()
             self.done[act.__name__] += 1
             self.pause(1.2)
+            for mount in mounts:
+                self.events.look(mount)
+
+    def never_met(self):
+        met = Counter(self.proxy.stats()["faults"]) + self.events.counts()
+        return [what for what in ("switches", "reopens", "cache_damaged", "delay", "status",
+                                  "cut", "reset", "stall", "corrupt") if not met[what]]
 
     def start_readers(self, name, *roots):
         words = [sys.executable, "-m", "larder_testlib.chaos_reader", self.trees,
@@ -222,11 +263,10 @@ class Chaos(unittest.TestCase):
         three = self.mount(key="k")
         self.caches = [one.cache, three.cache]
         roots = [one.path, two.path / "k", three.path]
-        self.end = time.monotonic() + SECONDS
         readers = [self.start_readers("keyed", one.path, three.path),
                    self.start_readers("whole", two.path / "k")]
         try:
-            self.let_things_happen()
+            self.let_things_happen((one, two, three))
         finally:
             self.proxy.clear()
             reports = [self.end_readers(reader) for reader in readers]
@@ -240,7 +280,8 @@ class Chaos(unittest.TestCase):
         totals.add(keyed)
         totals.add(whole)
         strikes = self.proxy.stats()
-        print(f"{totals}\nthings done: {dict(self.done)}\nrequests: {strikes['requests']}",
+        print(f"{totals}\nthings done: {dict(self.done)}\nrequests: {strikes['requests']}, "
+              f"struck: {strikes['faults']}\nmet: {dict(self.events.counts())}",
               file=sys.stderr, flush=True)
         self.assertEqual(totals.wrong, [])
         self.assertEqual(totals.late, [])
@@ -250,6 +291,7 @@ class Chaos(unittest.TestCase):
         self.assertEqual([what for what in keyed["errors"] if what.endswith("-is-there")], [])
         self.assertGreater(totals.bytes, SECONDS * READ_MOST)
         self.assertGreater(sum(totals.errors.values()), 0)
+        self.assertEqual(self.never_met(), [])
 
     def assert_well_again(self, root):
         """A version the mount never saw is put, and read whole through it in the end."""

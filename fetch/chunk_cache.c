@@ -216,15 +216,17 @@ bool chunk_cache_has(struct chunk_cache *c, const struct digest *d)
 	return faccessat(c->chunks, name, F_OK, 0) == 0;
 }
 
-static bool is_right(
-	int fd, const struct stat *st, const struct digest *d, size_t len, void *buf)
+static int prove(int fd, const struct stat *st, const struct digest *d, size_t len, void *buf)
 {
 	struct digest got;
 	uint64_t size = (uint64_t)st->st_size, offset = 0;
 	if (size != len && chunk_pack_find(fd, size, d, len, &offset) < 0)
-		return false;
-	return pread_exactly(fd, buf, len, offset) == 0 &&
-	       digest_of(buf, len, &got) == 0 && digest_equal(&got, d);
+		return -EBADMSG;
+	if (pread_exactly(fd, buf, len, offset) < 0)
+		return -EBADMSG;
+	if (digest_of(buf, len, &got) < 0)
+		return -ENOENT; /* nobody can tell: it stays */
+	return digest_equal(&got, d) ? 0 : -EBADMSG;
 }
 
 static void record_use(int fd, const struct stat *st)
@@ -241,13 +243,14 @@ int chunk_cache_get(struct chunk_cache *c, const struct digest *d, size_t len, v
 	CLEANUP(cleanup_close) int fd = openat(c->chunks, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -ENOENT;
-	if (is_right(fd, &st, d, len, buf)) {
+	int r = prove(fd, &st, d, len, buf);
+	if (r == 0)
 		record_use(fd, &st);
-		return 0;
-	}
+	if (r != -EBADMSG)
+		return r;
 	if (unlinkat(c->chunks, name, 0) == 0)
 		tally_change(&c->tally, -(int64_t)chunk_share(&st));
-	return -EBADMSG;
+	return r;
 }
 
 /* --- evicting ---------------------------------------------------------------------- */

@@ -50,8 +50,10 @@ static int join(const char *origin, const char *path, char **ret, struct error *
 			"the address of the container credential service at '%s' is not "
 			"a URL",
 			origin);
-	if (asprintf(ret, "%s%s", origin, path) < 0)
+	char *url;
+	if (asprintf(&url, "%s%s", origin, path) < 0)
 		return error_set_errno(e, -ENOMEM, "cannot keep a URL");
+	*ret = url;
 	return 0;
 }
 

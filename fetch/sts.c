@@ -53,9 +53,11 @@ static int usual_origin(const char *region, char **ret, struct error *e)
 {
 	bool global = !region || !strcmp(region, "aws-global");
 	const char *suffix = !global && !strncmp(region, "cn-", 3) ? ".cn" : "";
-	if (asprintf(ret, "https://sts%s%s.amazonaws.com%s", global ? "" : ".",
+	char *origin;
+	if (asprintf(&origin, "https://sts%s%s.amazonaws.com%s", global ? "" : ".",
 		    global ? "" : region, suffix) < 0)
 		return error_set_errno(e, -ENOMEM, "cannot keep an endpoint");
+	*ret = origin;
 	return 0;
 }
 

@@ -33,8 +33,8 @@ struct block {
 static struct {
 	pthread_mutex_t lock;
 	/* Under lock. */
-	bool watched;    /* blocks are noted */
-	unsigned count;  /* of allocations, spared ones left out */
+	bool watched;     /* blocks are noted */
+	unsigned count;   /* of allocations, spared ones left out */
 	unsigned fail_at; /* 0: none */
 	bool and_beyond;
 	unsigned live;
@@ -111,9 +111,9 @@ static bool runs_out(void)
 	if (!scarce.watched || is_spared)
 		return false;
 	scarce.count++;
-	bool out = scarce.fail_at && (scarce.count == scarce.fail_at ||
-					     (scarce.and_beyond &&
-						     scarce.count > scarce.fail_at));
+	bool out = scarce.fail_at &&
+		   (scarce.count == scarce.fail_at ||
+			   (scarce.and_beyond && scarce.count > scarce.fail_at));
 	if (out)
 		errno = ENOMEM;
 	return out;
@@ -242,7 +242,8 @@ static void on_signal(int number)
 {
 	char text[128];
 	int len = snprintf(text, sizeof(text), "signal %d in '%s', allocation %u%s\n",
-		number, running, scarce.fail_at, scarce.and_beyond ? " and all after" : "");
+		number, running, scarce.fail_at,
+		scarce.and_beyond ? " and all after" : "");
 	if (write(STDERR_FILENO, text, (size_t)len) < 0)
 		_exit(1);
 	signal(number, SIG_DFL);
@@ -349,8 +350,7 @@ void scarce_try(const char *name, scarce_fn *fn, void *arg)
 	t.descriptors = open_descriptors();
 	unsigned first, step, count = run_once(&t, 0, false);
 	choose_places(count, &first, &step);
-	print_message(
-		"%s: %u allocations, step %u from %u\n", name, count, step, first);
+	print_message("%s: %u allocations, step %u from %u\n", name, count, step, first);
 	try_all(&t, first, step);
 	run_once(&t, 0, false);
 	signal(SIGSEGV, on_segv);

@@ -6,13 +6,13 @@
  * block and descriptor; and must work again once there is memory. Each place is tried
  * twice: with that one allocation failing, and with every one from there on.
  *
- * Counted are the calls of our own code, in all its threads: malloc() and its kin, and what
- * makes objects in libraries (link with `scarce_memory` of tests/unit/meson.build, which
- * wraps them). What libraries allocate for themselves does not fail.
+ * Counted are the calls of our own code, in all its threads: malloc() and its kin, and
+ * what makes objects in libraries (link with `scarce_memory` of tests/unit/meson.build,
+ * which wraps them). What libraries allocate for themselves does not fail.
  *
- * An operation that allocates a lot is tried at SCARCE_TRIES places, which differ from run
- * to run; LARDER_SCARCE=all in the environment tries every one, and LARDER_SCARCE=n those
- * from the nth on.
+ * An operation that allocates a lot is tried at SCARCE_TRIES places, which differ from
+ * run to run; LARDER_SCARCE=all in the environment tries every one, and LARDER_SCARCE=n
+ * those from the nth on.
  */
 #ifndef LARDER_TESTS_UNIT_SCARCE_H
 #define LARDER_TESTS_UNIT_SCARCE_H

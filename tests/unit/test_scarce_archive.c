@@ -33,10 +33,9 @@ static void make_tree(const struct scratch *dir)
 	scratch_write(dir, "tree/a/b/file", "content");
 	scratch_write(dir, "tree/large", large);
 	scratch_write(dir, "tree/small", "s");
+	assert_int_equal(symlink("a/b/file", scratch_path(dir, "tree/symlink")), 0);
 	assert_int_equal(
-		symlink("a/b/file", scratch_path(dir, "tree/symlink")), 0);
-	assert_int_equal(link(scratch_path(dir, "tree/small"),
-				 scratch_path(dir, "tree/linked")),
+		link(scratch_path(dir, "tree/small"), scratch_path(dir, "tree/linked")),
 		0);
 	setxattr(scratch_path(dir, "tree/small"), "user.test", "value", 5, 0);
 }
@@ -96,8 +95,8 @@ static int open_packed(const struct world *w, struct opened *o)
 	o->source = memory_source_new(w->packed.data, w->packed.len);
 	if (!o->source)
 		return -ENOMEM;
-	int r = archive_load(o->source, CALL_PATIENT, NULL, 0, "key", &o->archive, NULL,
-		NULL);
+	int r = archive_load(
+		o->source, CALL_PATIENT, NULL, 0, "key", &o->archive, NULL, NULL);
 	if (r < 0)
 		return r;
 	archive_chunks(o->archive, &chunks);
@@ -111,8 +110,8 @@ static int read_entry(const struct opened *o, const char *path, const char *want
 	char got[4096];
 	size_t len;
 	assert_int_equal(index_find(archive_index(o->archive), path, &entry), 0);
-	int r = reader_read(o->reader, CALL_PATIENT, entry, 0, strlen(want), got, &len,
-		NULL);
+	int r = reader_read(
+		o->reader, CALL_PATIENT, entry, 0, strlen(want), got, &len, NULL);
 	if (r == 0)
 		assert_memory_equal(got, want, strlen(want));
 	return r;
@@ -204,27 +203,22 @@ static int open_foreign(void *arg)
 		.cache_dir = f->cache_dir,
 		.origin = {{1}},
 	};
-	return archive_open_any(
-		&opening, CALL_PATIENT, &o.archive, &o.verified, NULL);
+	return archive_open_any(&opening, CALL_PATIENT, &o.archive, &o.verified, NULL);
 }
 
 static void of_others(void **state)
 {
-	static const struct member few[] = {
-		{.path = "dir", .type = 'd'},
+	static const struct member few[] = {{.path = "dir", .type = 'd'},
 		{.path = "dir/file", .type = '-', .content = "content", .xattr = "v"},
 		{.path = "linked", .type = 'h', .link = "dir/file"},
 		{.path = "symlink", .type = 'l', .link = "dir"},
-		{.path = "pipe", .type = 'p'},
-		{0}};
+		{.path = "pipe", .type = 'p'}, {0}};
 	static const struct member zipped[] = {
 		{.path = "dir/file", .type = '-', .content = "content"},
-		{.path = "symlink", .type = 'l', .link = "dir"},
-		{0}};
+		{.path = "symlink", .type = 'l', .link = "dir"}, {0}};
 	static const struct member large[] = {
 		{.path = "file", .type = '-', .size = PLAIN_SIZE},
-		{.path = "deep/down/file", .type = '-', .content = "content"},
-		{0}};
+		{.path = "deep/down/file", .type = '-', .content = "content"}, {0}};
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
 	struct foreign f = {.cache_dir = NULL};
 	f.bytes = foreign_build("pax", "gzip", NULL, few, &f.len);

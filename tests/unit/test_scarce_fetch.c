@@ -23,7 +23,8 @@
 static int read_urls(void *arg)
 {
 	static const char *const urls[] = {
-		"s3://bucket/a/prefix?region=eu-west-3&endpoint=http://h:1&path-style=true",
+		"s3://bucket/a/prefix?region=eu-west-3&endpoint=http://"
+		"h:1&path-style=true",
 		"https://host.example:8443/a/b", "file:///a/directory", "./relative"};
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < sizeof(urls) / sizeof(urls[0]); i++) {
@@ -90,8 +91,9 @@ static int read_page(void *arg)
 
 static int read_multipart(void *arg)
 {
-	static const char begun[] = "<InitiateMultipartUploadResult><UploadId>u</UploadId>"
-				    "</InitiateMultipartUploadResult>";
+	static const char begun[] =
+		"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
+		"</InitiateMultipartUploadResult>";
 	static const char ended[] =
 		"<CompleteMultipartUploadResult><ETag>&quot;e&quot;</ETag>"
 		"</CompleteMultipartUploadResult>";
@@ -160,6 +162,28 @@ static int find_facts(void *arg)
 	return r;
 }
 
+static int find_role_service(void *arg)
+{
+	struct settings s;
+	struct profile_paths paths = {0};
+	struct profile_files files = {0};
+	struct sts_endpoint endpoint = {0};
+	settings_init(&s);
+	int r = profile_paths_find(&paths);
+	if (r == 0)
+		r = profile_files_load(&paths, &files, NULL);
+	if (r == 0)
+		r = sts_endpoint_find(&s, &files, "ci", &endpoint, NULL);
+	if (r == 0)
+		assert_string_equal(
+			endpoint.origin, "https://sts.eu-west-3.amazonaws.com");
+	sts_endpoint_finish(&endpoint);
+	profile_files_finish(&files);
+	profile_paths_finish(&paths);
+	settings_finish(&s);
+	return r;
+}
+
 static void credentials_are_found(void **state)
 {
 	aws_write(".aws/credentials",
@@ -172,6 +196,7 @@ static void credentials_are_found(void **state)
 		"credential_process = echo '{\"Version\": 1, \"AccessKeyId\": \"AKIA\","
 		" \"SecretAccessKey\": \"s\"}'\n");
 	scarce_try("a profile's facts", find_facts, NULL);
+	scarce_try("the service for roles", find_role_service, NULL);
 	scarce_try("a profile's credentials", find_credentials, (void *)"ci");
 	scarce_try("a program's credentials", find_credentials, (void *)"asked");
 	setenv("AWS_ACCESS_KEY_ID", "AKIA", 1);

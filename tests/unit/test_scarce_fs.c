@@ -1,4 +1,5 @@
-/* Keys found, listed, opened, read and overwritten, where memory runs out at any point. */
+/* Keys found, listed, opened, read and overwritten, where memory runs out at any point.
+ */
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 #include "tests/unit/memory_store.h"
 #include "tests/unit/scarce.h"
 
-#define BIG ((size_t)ARCHIVE_TAIL_SIZE + 400000) /* bytes: not all comes with the opening */
+#define BIG                                                                              \
+	((size_t)ARCHIVE_TAIL_SIZE + 400000) /* bytes: not all comes with the opening */
 
 /* --- a store that always has memory ----------------------------------------------------
  */
@@ -166,8 +168,8 @@ static void unmount(struct mounted *m)
 	slots_finish(&m->slots);
 }
 
-static int look_up(struct mounted *m, uint32_t directory, const char *name,
-	struct shown *ret)
+static int look_up(
+	struct mounted *m, uint32_t directory, const char *name, struct shown *ret)
 {
 	return keyspace_lookup(
 		m->keyspace, CALL_PATIENT, directory, name, true, ret, NULL);
@@ -187,8 +189,8 @@ static int find_doorway(struct mounted *m, struct doorway **ret)
 	return r;
 }
 
-static int read_file(
-	struct generation *g, const char *path, uint64_t offset, const void *want, size_t len)
+static int read_file(struct generation *g, const char *path, uint64_t offset,
+	const void *want, size_t len)
 {
 	uint32_t entry;
 	struct view v;

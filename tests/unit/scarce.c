@@ -211,8 +211,8 @@ WRAP(int, asprintf, (char **ret, const char *format, ...), (*ret = (char *)1, -1
 	return len;
 }
 
-WRAP(void *, mmap, (void *hint, size_t len, int protection, int flags, int fd, off_t offset),
-	MAP_FAILED)
+WRAP(void *, mmap,
+	(void *hint, size_t len, int protection, int flags, int fd, off_t offset), MAP_FAILED)
 	void *at = __real_mmap(hint, len, protection, flags, fd, offset);
 	note(at == MAP_FAILED ? NULL : at, SITE);
 	return at;

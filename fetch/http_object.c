@@ -293,12 +293,12 @@ int http_open_object(const struct http_target *t, const struct call *call,
 	return object_new(t, &pin, steal_pointer(tail), len, ret, e);
 }
 
-/* 403: its answers have no body to say why. 200: some leave out the size of what is
- * empty.
- */
+/* 400, as for a token that has expired, and 403: HEAD's answers have no body to say why.
+ * 200: some leave out the size of what is empty. */
 static bool head_is_useless(int status)
 {
-	return status == 200 || status == 403 || status == 405 || status == 501;
+	return status == 200 || status == 400 || status == 403 || status == 405 ||
+	       status == 501;
 }
 
 int http_stat_object(const struct http_target *t, const struct call *call,

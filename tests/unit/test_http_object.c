@@ -306,10 +306,11 @@ static void a_look_is_a_head(void **state)
 static void a_refused_head_is_asked_again_with_get(void **state)
 {
 	static const char refused[] = ANSWER("403 Forbidden", "", "");
+	static const char *const useless[] = {refused, ANSWER("400 Bad Request", "", "")};
 	struct pin pin;
 	bool denied = false;
-	{
-		WITH_PLAY(p, refused,
+	for (size_t i = 0; i < 2; i++) {
+		WITH_PLAY(p, useless[i],
 			ANSWER("206 Partial Content",
 				E1 "Content-Range: bytes 9-9/10\r\n", "9"));
 		assert_int_equal(http_stat_object(play_target(p), CALL_PATIENT, &pin,

@@ -281,12 +281,16 @@ static int is_directory(
 	return error_set(e, -ENOENT, "no key '%s'", path);
 }
 
-static int add_found(struct wanted_name *w, struct doorway *doorway)
+/* While the store was asked, somebody may have found the name in a listing: one name is
+ * one node, and the doorway is not taken over. */
+static int add_found(struct wanted_name *w, struct doorway *doorway, bool *ret_taken)
 {
 	LOCK_SCOPE(&w->k->lock);
-	struct node *n;
-	int r = add_node_locked(
-		w->k, w->parent, w->name, doorway, clock_realtime_s(), &n);
+	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
+	*ret_taken = !n;
+	int r = n ? 0
+		  : add_node_locked(
+			    w->k, w->parent, w->name, doorway, clock_realtime_s(), &n);
 	if (r < 0)
 		return r;
 	n->lookups++;
@@ -308,9 +312,10 @@ static int find_key(
 	r = doorway_generation(doorway, call, &g, &denied, e);
 	if (denied)
 		k->hooks->denied(k->hooks->arg, path);
+	bool taken = false;
 	if (r == 0)
-		r = add_found(w, doorway);
-	if (r < 0) {
+		r = add_found(w, doorway, &taken);
+	if (r < 0 || !taken) {
 		doorway_close(doorway);
 		doorway_unref(doorway);
 	}
@@ -330,7 +335,8 @@ static int find_name(struct wanted_name *w, const struct call *call, struct erro
 		r = is_directory(w->k, call, path, e);
 	else
 		return r;
-	return r < 0 ? r : add_found(w, NULL);
+	bool taken;
+	return r < 0 ? r : add_found(w, NULL, &taken);
 }
 
 static int pending_enter(struct wanted_name *w, struct pending **ret)

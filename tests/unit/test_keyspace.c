@@ -20,11 +20,16 @@ struct world {
 	struct keyspace_hooks hooks;
 	struct keyspace *keyspace;
 	unsigned opened, denied; /* by hooks; one thread at a time in these tests */
+	void (*when_opened)(struct world *w); /* NULL: nothing */
+	struct shown meanwhile;
 };
 
 static void on_opened(void *arg, const char *key, struct generation *g)
 {
-	((struct world *)arg)->opened++;
+	struct world *w = arg;
+	w->opened++;
+	if (w->when_opened)
+		w->when_opened(w);
 }
 
 static void on_denied(void *arg, const char *key)
@@ -133,6 +138,29 @@ static void what_is_not_there_is_a_miss(void **state)
 	assert_int_equal(lookup(w, 0, "a\001b", &s), -ENOENT);
 	assert_int_equal(lookup(w, 0, "\xff", &s), -ENOENT);
 	assert_int_equal(w->store->opens + w->store->lists, asked);
+	world_free(w);
+}
+
+static void list_and_find(struct world *w)
+{
+	listing_unref(list(w, 0));
+	assert_int_equal(lookup(w, 0, "npm-1", &w->meanwhile), 0);
+}
+
+/* As by another thread, between the store's answer and its coming into the table. */
+static void a_name_found_by_a_listing_meanwhile_is_one_node(void **state)
+{
+	struct world *w = world_new(NULL);
+	struct shown s;
+	put_archive(w, "npm-1", "x");
+	w->when_opened = list_and_find;
+	assert_int_equal(lookup(w, 0, "npm-1", &s), 0);
+	assert_int_equal(s.number, w->meanwhile.number);
+	assert_ptr_equal(s.doorway, w->meanwhile.doorway);
+	keyspace_forget(w->keyspace, s.number, 1);
+	assert_int_equal(keyspace_node(w->keyspace, s.number, &s), 0);
+	keyspace_forget(w->keyspace, s.number, 1);
+	assert_int_equal(keyspace_node(w->keyspace, s.number, &s), -ENOENT);
 	world_free(w);
 }
 
@@ -450,6 +478,7 @@ int main(void)
 		cmocka_unit_test(a_key_is_found_and_opened),
 		cmocka_unit_test(slashes_make_directories),
 		cmocka_unit_test(what_is_not_there_is_a_miss),
+		cmocka_unit_test(a_name_found_by_a_listing_meanwhile_is_one_node),
 		cmocka_unit_test(a_name_that_is_key_and_directory_is_the_key),
 		cmocka_unit_test(denied_is_a_miss_with_one_word),
 		cmocka_unit_test(a_store_that_cannot_list_has_no_directories),

@@ -200,6 +200,9 @@ WRAP(char *, strndup, (const char *text, size_t most), NULL)
 	return at;
 }
 
+int __wrap_asprintf(char **ret, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* What *ret is after a failure is not said: nothing that may be freed. */
 WRAP(int, asprintf, (char **ret, const char *format, ...), (*ret = (char *)1, -1))
 	va_list arguments;

@@ -23,8 +23,7 @@
 static int read_urls(void *arg)
 {
 	static const char *const urls[] = {
-		"s3://bucket/a/prefix?region=eu-west-3&endpoint=http://"
-		"h:1&path-style=true",
+		"s3://bucket/a?region=r&endpoint=http://h:1&path-style=true",
 		"https://host.example:8443/a/b", "file:///a/directory", "./relative"};
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < sizeof(urls) / sizeof(urls[0]); i++) {

@@ -34,7 +34,7 @@ static bool send_range(struct script_connection *c, const struct script_request 
 	snprintf(fields, sizeof(fields),
 		"ETag: \"e\"\r\nContent-Range: bytes %u-%u/10\r\n", first, last);
 	return script_answer(
-		c, "206 Partial Content", fields, CONTENT + first, last - first + 1);
+		c, "206 Partial Content", fields, &CONTENT[first], last - first + 1);
 }
 
 static bool say(struct script_connection *c, const char *body)

@@ -20,24 +20,18 @@ uint64_t setbacks_subject(uint64_t directory, const char *name)
 	return h | UINT64_C(1) << 63; /* no inode has that bit */
 }
 
-static struct setback_ring *ring_of(struct setbacks *s, uint64_t subject)
-{
-	return &s->rings[(subject ^ subject >> 21 ^ subject >> 42) % SETBACKS_RINGS];
-}
-
 void setbacks_note(struct setbacks *s, uint64_t now_ns, uint64_t subject, uint64_t offset,
 	uint64_t len, uint64_t deadline_ns)
 {
 	LOCK_SCOPE(&s->lock);
-	struct setback_ring *ring = ring_of(s, subject);
-	ring->at[ring->next] = (struct setback){
+	s->at[s->next] = (struct setback){
 		.subject = subject,
 		.begin = offset,
 		.end = offset + len,
 		.deadline_ns = deadline_ns,
 		.until_ns = now_ns + SETBACK_NS,
 	};
-	ring->next = (ring->next + 1) % SETBACKS_EACH;
+	s->next = (s->next + 1) % SETBACKS_MOST;
 	atomic_store(&s->latest_until_ns, now_ns + SETBACK_NS);
 }
 
@@ -47,11 +41,13 @@ uint64_t setbacks_deadline(struct setbacks *s, uint64_t now_ns, uint64_t subject
 	if (now_ns >= atomic_load(&s->latest_until_ns))
 		return usual_ns;
 	LOCK_SCOPE(&s->lock);
-	const struct setback_ring *ring = ring_of(s, subject);
 	uint64_t deadline_ns = usual_ns;
-	for (size_t i = 0; i < SETBACKS_EACH; i++) {
-		const struct setback *b = &ring->at[i];
-		if (b->subject == subject && now_ns < b->until_ns && offset < b->end &&
+	for (unsigned i = 1; i <= SETBACKS_MOST; i++) {
+		const struct setback *b =
+			&s->at[(s->next + SETBACKS_MOST - i) % SETBACKS_MOST];
+		if (now_ns >= b->until_ns)
+			break;
+		if (b->subject == subject && offset < b->end &&
 			b->begin < offset + len && b->deadline_ns < deadline_ns)
 			deadline_ns = b->deadline_ns;
 	}

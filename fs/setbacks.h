@@ -6,10 +6,13 @@
  * kernel for the first one's answer; when that is a failure, the next one asks, and so
  * on. Such a try inherits the deadline of the one that failed: every system call ends
  * within one --timeout, and a failure that came early still gets its second try. A
- * setback is forgotten SETBACK_NS after it happened.
+ * setback is forgotten SETBACK_NS after it happened: long enough for a caller on a busy
+ * machine to come back.
  *
- * A hash table of small rings, the oldest gives way; its lock is a leaf, and is not taken
- * while there was no setback lately. Times are monotonic nanoseconds, and passed in.
+ * One ring, the oldest gives way: when a store hangs, all who wait for it fail at the same
+ * moment, whether for one file or for many. It is looked through from the latest to the
+ * first that is forgotten. Its lock is a leaf, and is not taken while there was no setback
+ * lately. Times are monotonic nanoseconds, and passed in.
  */
 #ifndef LARDER_FS_SETBACKS_H
 #define LARDER_FS_SETBACKS_H
@@ -21,9 +24,8 @@
 
 #include "fetch/base/call.h"
 
-#define SETBACKS_RINGS 1024
-#define SETBACKS_EACH  3
-#define SETBACK_NS     (200 * NS_PER_MS)
+#define SETBACKS_MOST 4096 /* many times as many as may wait at once */
+#define SETBACK_NS    NS_PER_SECOND
 
 struct setback {
 	uint64_t subject;    /* a file's inode, or what stands for a name */
@@ -34,10 +36,8 @@ struct setback {
 
 struct setbacks {
 	pthread_mutex_t lock;
-	struct setback_ring {
-		struct setback at[SETBACKS_EACH];
-		unsigned next;
-	} rings[SETBACKS_RINGS]; /* under lock */
+	struct setback at[SETBACKS_MOST]; /* under lock */
+	unsigned next;                    /* under lock */
 	atomic_uint_least64_t latest_until_ns;
 };
 

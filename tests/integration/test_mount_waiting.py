@@ -23,6 +23,8 @@ TIMEOUT = 3  # seconds, of the mounts here
 SLACK = 1.5    # for this machine to be busy
 FILES = 300
 SIZE = 20_000  # bytes that do not compress
+LARGE = 8 << 20
+READERS = 48   # of one file
 
 # Waits for a name while signals come: SIGUSR1 is caught and counted, ^C is Python's own.
 WAITER = """\
@@ -52,7 +54,7 @@ class Waiting(unittest.TestCase):
             path = tree / f"{number % 10}" / f"file-{number}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(os.urandom(SIZE))
-        (tree / "large").write_bytes(os.urandom(8 << 20))
+        (tree / "large").write_bytes(os.urandom(LARGE))
         for key in ("k", "other"):
             larder("commit", "--key", key, STORE, tree, env=cls.env)
         cls.tree = tree
@@ -89,6 +91,19 @@ class Waiting(unittest.TestCase):
                    "the file to be read", 5)
         self.assertEqual((mount.path / "large").read_bytes(),
                          (self.tree / "large").read_bytes())
+
+    def test_many_readers_of_one_file_end_in_time(self):
+        """The kernel asks a second time for each page that failed; all fail at once."""
+        mount = self.mount("--prefetch=none", key="k")
+        self.proxy.stall()
+
+        def read(at):
+            with open(mount.path / "large", "rb", buffering=0) as file:
+                os.pread(file.fileno(), 4096, at)
+        with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+            reads = [pool.submit(self.timed, read, number * (LARGE // 2 // READERS))
+                     for number in range(READERS)]
+            self.assert_eio_in_time([read.result() for read in reads])
 
     def test_a_storm_does_not_stall_metadata(self):
         mount = self.mount(key="k")

@@ -256,24 +256,29 @@ static void old_setbacks_give_way(void **state)
 	static struct setbacks s;
 	setbacks_init(&s);
 	uint64_t now = NS_PER_SECOND;
-	for (uint64_t i = 0; i <= SETBACKS_EACH; i++)
+	for (uint64_t i = 0; i <= SETBACKS_MOST; i++)
 		setbacks_note(&s, now, 1, 100 * i, 10, now);
 	assert_int_equal(setbacks_deadline(&s, now, 1, 0, 10, now + 9), now + 9);
 	assert_int_equal(setbacks_deadline(&s, now, 1, 100, 10, now + 9), now);
 	setbacks_finish(&s);
 }
 
-static void hundreds_of_files_are_kept_in_mind(void **state)
+static void hundreds_of_files_and_places_are_kept_in_mind(void **state)
 {
 	static struct setbacks s;
 	setbacks_init(&s);
 	uint64_t now = NS_PER_SECOND;
-	for (uint32_t i = 0; i < SETBACKS_RINGS; i++)
+	for (uint32_t i = 0; i < 1000; i++) {
 		setbacks_note(&s, now, inode_make(1, i), 0, 10, now);
-	for (uint32_t i = 0; i < SETBACKS_RINGS; i++)
+		setbacks_note(&s, now, 1, 100 * i, 10, now);
+	}
+	for (uint32_t i = 0; i < 1000; i++) {
 		assert_int_equal(
 			setbacks_deadline(&s, now, inode_make(1, i), 0, 10, now + 9),
 			now);
+		assert_int_equal(
+			setbacks_deadline(&s, now, 1, 100 * i, 10, now + 9), now);
+	}
 	setbacks_finish(&s);
 }
 
@@ -335,7 +340,7 @@ int main(void)
 		cmocka_unit_test(a_second_try_inherits_the_deadline),
 		cmocka_unit_test(the_earliest_deadline_counts),
 		cmocka_unit_test(old_setbacks_give_way),
-		cmocka_unit_test(hundreds_of_files_are_kept_in_mind),
+		cmocka_unit_test(hundreds_of_files_and_places_are_kept_in_mind),
 		cmocka_unit_test(names_are_subjects_of_their_own),
 		cmocka_unit_test(the_same_complaint_is_said_once_in_a_while),
 		cmocka_unit_test(many_subjects_do_not_overflow),

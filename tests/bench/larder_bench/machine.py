@@ -1,4 +1,4 @@
-"""What a measurement needs of the machine: cold caches, times, processes' CPU."""
+"""What a measurement needs of the machine: cold caches, times, processes' CPU and memory."""
 
 import os
 import resource
@@ -29,13 +29,14 @@ def cpu_seconds(pids):
     return total / TICKS
 
 
-def resident_bytes(pids):
+def memory_bytes(pids, field):
+    """A size from proc(5)'s status, of all these processes: VmHWM, RssAnon."""
     total = 0
     for pid in pids:
         try:
             with open(f"/proc/{pid}/status", encoding="utf-8") as status:
                 total += sum(int(line.split()[1]) * 1024 for line in status
-                             if line.startswith("VmHWM:"))
+                             if line.startswith(field + ":"))
         except OSError:
             pass
     return total
@@ -43,39 +44,46 @@ def resident_bytes(pids):
 
 @dataclass
 class Cost:
-    """Of one timed run."""
+    """Of one timed run. cpu: what the commands and the contender's daemons used; received,
+    sent: bytes on the link; resident: the most that the daemons held."""
     wall: float
     cpu: float
     requests: int = 0
     received: int = 0
+    sent: int = 0
     resident: int = 0
+
+    def __add__(self, other):
+        return Cost(self.wall + other.wall, self.cpu + other.cpu,
+                    self.requests + other.requests, self.received + other.received,
+                    self.sent + other.sent, max(self.resident, other.resident))
 
 
 class Stopwatch:
-    """Times a block: wall time, CPU time of children and daemons, the proxy's counts."""
+    """Runs from its making. pids: daemons that run already, whose past is not counted."""
 
-    def __init__(self, proxy=None):
+    def __init__(self, proxy=None, pids=()):
         self._proxy = proxy
-
-    def start(self):
-        self._before = self._proxy.stats() if self._proxy else None
-        self._children = self._children_cpu()
+        self._stats = proxy.stats() if proxy else None
+        self._cpu = _children_cpu() + cpu_seconds(pids)
         self._begun = time.perf_counter()
 
     def lap(self, pids=()):
+        """What has been used so far, the daemons' part included."""
         wall = time.perf_counter() - self._begun
-        cost = Cost(wall, self._children_cpu() - self._children + cpu_seconds(pids),
-                    resident=resident_bytes(pids))
+        cost = Cost(wall, _children_cpu() + cpu_seconds(pids) - self._cpu,
+                    resident=memory_bytes(pids, "VmHWM"))
         if self._proxy:
             after = self._proxy.stats()
-            cost.requests = after["requests"] - self._before["requests"]
-            cost.received = after["bytes_down"] - self._before["bytes_down"]
+            cost.requests = after["requests"] - self._stats["requests"]
+            cost.received = after["bytes_down"] - self._stats["bytes_down"]
+            cost.sent = after["bytes_up"] - self._stats["bytes_up"]
         return cost
 
-    @staticmethod
-    def _children_cpu():
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+
+def _children_cpu():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run(*argv, **options):
@@ -85,7 +93,10 @@ def run(*argv, **options):
     if done.returncode:
         raise RuntimeError(f"{argv[0]} failed with {done.returncode}: "
                            f"{done.stderr.decode(errors='replace')[-2000:]}")
+    return done.stderr.decode(errors="replace")
 
 
-def shell(script, **options):
-    run("/bin/bash", "-o", "pipefail", "-ec", script, **options)
+def shell(script, *arguments, **options):
+    """Runs a script for bash, whose $1 and so on are the arguments."""
+    return run("/bin/bash", "-o", "pipefail", "-euc", script, "bash",
+               *map(str, arguments), **options)

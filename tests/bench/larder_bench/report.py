@@ -1,12 +1,10 @@
-"""Results as a table, as JSON and as a chart."""
+"""Results as text, as JSON, and as tables of a Markdown page."""
 
-import html
 import json
 import statistics
+from dataclasses import asdict
 
-BAR = 16      # height of a chart's bar, pixels
-WIDTH = 520   # of the longest bar
-LABEL = 210   # columns for names, pixels
+BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 
 
 def median(costs, field="wall"):
@@ -14,66 +12,83 @@ def median(costs, field="wall"):
 
 
 def rows(results):
-    """(case, contender, median wall, spread, cpu, requests, bytes) of {case: {name: costs}}."""
+    """A dict for each case and contender: medians over the rounds, and the spread."""
     for case, contenders in results.items():
         for name, costs in contenders.items():
             walls = [cost.wall for cost in costs]
-            yield (case, name, median(costs), min(walls), max(walls), median(costs, "cpu"),
-                   median(costs, "requests"), median(costs, "received"))
+            yield {"case": case, "contender": name, "runs": len(costs),
+                   "wall_s": median(costs), "wall_min_s": min(walls),
+                   "wall_max_s": max(walls), "cpu_s": median(costs, "cpu"),
+                   "requests": median(costs, "requests"),
+                   "received_bytes": median(costs, "received"),
+                   "sent_bytes": median(costs, "sent"),
+                   "resident_bytes": median(costs, "resident")}
 
 
 def table(results):
-    lines = [f"{'case':34} {'contender':28} {'wall s':>8} {'min':>7} {'max':>7} {'cpu s':>7}"
+    lines = [f"{'case':36} {'contender':26} {'wall s':>8} {'min':>7} {'max':>7} {'cpu s':>7}"
              f" {'requests':>8} {'MB':>8}"]
     last = None
-    for case, name, wall, low, high, cpu, requests, received in rows(results):
-        lines.append(f"{case if case != last else '':34} {name:28} {wall:8.3f} {low:7.3f}"
-                     f" {high:7.3f} {cpu:7.2f} {requests:8.0f} {received / 1e6:8.1f}")
-        last = case
+    for row in rows(results):
+        case = "" if row["case"] == last else row["case"]
+        moved = row["received_bytes"] + row["sent_bytes"]
+        lines.append(f"{case:36} {row['contender']:26} {row['wall_s']:8.3f}"
+                     f" {row['wall_min_s']:7.3f} {row['wall_max_s']:7.3f}"
+                     f" {row['cpu_s']:7.2f} {row['requests']:8.0f} {moved / 1e6:8.1f}")
+        last = row["case"]
     return "\n".join(lines)
 
 
-def ratio_lines(ratios):
-    lines = [f"{'figure':66} {'ratio':>8} {'must':>8}"]
-    for name, value, bound, met in ratios:
-        word = "" if met is None else "  met" if met else "  NOT MET"
-        lines.append(f"{name:66} {value:8.3f} {bound:>8}{word}")
+def _verdict(figure):
+    return {None: "not measured", True: "met", False: "NOT MET"}[figure.met]
+
+
+def _value(figure):
+    return "" if figure.value is None else f"{figure.value:.3g}"
+
+
+def figure_table(figures):
+    lines = [f"{'figure':68} {'value':>7} {'must':>6} {'hope':>6}"]
+    for figure in figures:
+        lines.append(f"{figure.what:68} {_value(figure):>7} {figure.bound(figure.must):>6}"
+                     f" {figure.bound(figure.hope):>6}  {_verdict(figure)}")
     return "\n".join(lines)
 
 
-def as_json(facts, results, ratios):
+def as_json(facts, results, figures, failures):
     return json.dumps({
-        "machine": facts,
-        "results": [dict(zip(("case", "contender", "wall_median_s", "wall_min_s", "wall_max_s",
-                              "cpu_median_s", "requests", "received_bytes"), row))
-                    for row in rows(results)],
-        "ratios": [dict(zip(("figure", "ratio", "must", "met"), row)) for row in ratios],
+        "facts": facts, "results": list(rows(results)), "failures": failures,
+        "figures": [asdict(figure) | {"met": figure.met} for figure in figures],
     }, indent=1)
 
 
-def chart(results, title):
-    """An SVG of horizontal bars, grouped by case; each group has its own scale."""
-    parts, y = [], 44
-    for case, contenders in results.items():
-        parts.append(f'<text x="8" y="{y}" class="case">{html.escape(case)}</text>')
-        y += 8
-        longest = max(median(costs) for costs in contenders.values()) or 1
-        for name, costs in contenders.items():
-            wall = median(costs)
-            bar = max(1, WIDTH * wall / longest)
-            kind = "ours" if name.startswith("larder") else "theirs"
-            parts.append(
-                f'<text x="{LABEL}" y="{y + 12}" text-anchor="end">{html.escape(name)}</text>'
-                f'<rect class="{kind}" x="{LABEL + 8}" y="{y}" width="{bar:.0f}" '
-                f'height="{BAR - 3}"/>'
-                f'<text x="{LABEL + 14 + bar:.0f}" y="{y + 12}">{wall:.2f} s</text>')
-            y += BAR
-        y += 26
-    width = LABEL + WIDTH + 90
-    style = ("text{font:12px sans-serif;fill:#333}.case{font-weight:bold}"
-             ".ours{fill:#2a7f62}.theirs{fill:#b8bfc6}rect.page{fill:#fff}")
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" '
-            f'viewBox="0 0 {width} {y}"><style>{style}</style>'
-            f'<rect class="page" width="{width}" height="{y}"/>'
-            f'<text x="8" y="20" class="case">{html.escape(title)}</text>'
-            + "".join(parts) + "</svg>\n")
+def summary(facts):
+    return (f"node_modules of {facts['files']:,} files, {facts['bytes'] / 1e6:,.0f} MB; "
+            f"{facts['processors']} processors, Linux {facts['kernel']}")
+
+
+def markdown(facts, results, figures):
+    lines = [f"Measured with {summary(facts)}.", "",
+             "| figure | value | must | hope for | |", "|---|---|---|---|---|"]
+    lines += [f"| {f.what} | {_value(f)} | {f.bound(f.must)} | {f.bound(f.hope)} | "
+              f"{_verdict(f)} |" for f in figures]
+    lines += ["", "| case | contender | wall, s | spread, s | CPU, s | requests | MB |",
+              "|---|---|---|---|---|---|---|"]
+    last = None
+    for row in rows(results):
+        moved = row["received_bytes"] + row["sent_bytes"]
+        lines.append(f"| {'' if row['case'] == last else row['case']} | {row['contender']} |"
+                     f" {row['wall_s']:.2f} | {row['wall_min_s']:.2f} to"
+                     f" {row['wall_max_s']:.2f} | {row['cpu_s']:.2f} |"
+                     f" {row['requests']:.0f} | {moved / 1e6:.1f} |")
+        last = row["case"]
+    return "\n".join(lines)
+
+
+def put_between_marks(page, text):
+    """Replaces what stands between the page's two marks."""
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"'{page}' has no '{BEGIN}' and '{END}'")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")

@@ -41,7 +41,7 @@ def parse(arguments=None):
                         help="one round, without the slowest; for a first look")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--groups", type=words_of(GROUPS), default=GROUPS)
-    parser.add_argument("--profiles", type=words_of(PROFILES), default=PROFILES)
+    parser.add_argument("--profiles", type=words_of(PROFILES))
     parser.add_argument("--cases", type=words_of(CASES), default=CASES)
     parser.add_argument("--peers", default="yes", help="yes, no, or parts of their names")
     parser.add_argument("--inputs", type=pathlib.Path, help="where inputs are made and kept",
@@ -56,6 +56,7 @@ def parse(arguments=None):
                         help="put the tables between this page's two marks")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.quick else 3)
+    options.profiles = options.profiles or (PROFILES[1:] if options.quick else PROFILES)
     options.inputs = options.inputs.resolve()
     return options
 
@@ -130,6 +131,7 @@ class Run:
             inputs.say(f" {group}")
             with self.bench.attempt(group):
                 getattr(self, group)(number)
+            self.save()
 
     @staticmethod
     def turned(things, number):
@@ -141,11 +143,16 @@ class Run:
         for contender in self.turned(field, number):
             self.bench.cold(contender, partial(contender.begin, label), actions)
 
+    def whole(self, number):
+        """Whether what takes long and decides little is done in this round."""
+        return number == 0 and not self.options.quick
+
     def trees(self, number):
         for profile in self.options.profiles:
             self.place.proxy.profile(profile)
             actions = {f"{profile}: {name}": action for name, action in self.actions.items()
-                       if profile == "cloud" or number == 0 or not name.startswith("read")}
+                       if profile == "cloud" or self.whole(number)
+                       or not name.startswith("read")}
             self.cold([self.larder, *self.peers], "node", actions, number)
             self.cold([self.no_prefetch], "node", {
                 case: action for case, action in actions.items()
@@ -155,9 +162,9 @@ class Run:
 
     def warm(self, number):
         self.place.proxy.profile("none")
-        lazy = [peer for peer in self.peers if not peer.eager
-                and not isinstance(peer, contenders.S3fsSquash)]  # rclone's is the same
-        for contender in self.turned([self.larder, self.local, self.tmpfs, *lazy], number):
+        others = [peer for peer in self.peers if isinstance(
+            peer, (contenders.AwsLoop, contenders.RcloneSquash)) and self.whole(number)]
+        for contender in self.turned([self.larder, self.local, self.tmpfs, *others], number):
             self.bench.warm(contender, partial(contender.begin, "node"), {
                 "warm: walk": cases.walk, "warm: require": cases.require,
                 "warm: read small": cases.read_small}, times=2)
@@ -211,12 +218,10 @@ class Run:
 
     # -- behind them
 
-    def tell(self):
+    def save(self):
+        """What there is so far: a run that is cut short leaves what it measured."""
         options, results = self.options, self.bench.results
         found = figures(results, self.facts)
-        print(report.table(results), "", report.figure_table(found), sep="\n")
-        for failure in self.bench.failures:
-            print(f"FAILED: {failure}")
         if options.json:
             options.json.write_text(
                 report.as_json(self.facts, results, found, self.bench.failures) + "\n")
@@ -225,6 +230,12 @@ class Run:
                 options.markdown, report.markdown(self.facts, results, found))
         if options.chart:
             options.chart.write_text(chart.svg(results, report.summary(self.facts)))
+
+    def tell(self):
+        print(report.table(self.bench.results), "",
+              report.figure_table(figures(self.bench.results, self.facts)), sep="\n")
+        for failure in self.bench.failures:
+            print(f"FAILED: {failure}")
 
 
 def main():

@@ -225,7 +225,8 @@ class Squash(Contender):
 
     def publish(self, label, tree):
         def make(path):
-            run("mksquashfs", str(tree), str(path), "-comp", "zstd", "-quiet", "-no-progress")
+            run("mksquashfs", str(tree), str(path), "-comp", "zstd", "-Xcompression-level",
+                "3", "-quiet", "-no-progress")
         self.place.upload(f"{label}.squashfs",
                           self.place.image(f"{label}.squashfs", tree, make))
 

@@ -7,6 +7,10 @@
 /* Enough to hide a round trip, little enough that every thread soon has work. */
 #define UNPACK_RUN_BYTES (4u << 20)
 
+/* Frames of headers alone, as large files have before their contents: to fetch so many
+ * bytes of them costs less than another request. */
+#define UNPACK_GAP_BYTES (64u << 10)
+
 DEFINE_VEC(file_vec, uint32_t);
 DEFINE_VEC(run_vec, struct unpack_run);
 
@@ -42,7 +46,7 @@ static bool fits(const struct planner *p, const struct unpack_run *run, uint32_t
 	if (!run->frame_count || frame == end - 1)
 		return true;
 	const uint64_t *offsets = index_frame_offsets(p->ix);
-	return frame == end &&
+	return offsets[frame] - offsets[end] <= UNPACK_GAP_BYTES &&
 	       offsets[frame + 1] - offsets[run->first_frame] <= UNPACK_RUN_BYTES;
 }
 

@@ -1,8 +1,8 @@
 /*
  * What unpacking reads in which order: runs of neighbouring frames, and their files.
  *
- * Pure. Only frames that hold content of regular files are in a run. A run is read as one
- * range; it ends where the next needed frame is no neighbour or it would pass
+ * Pure. A run begins and ends with frames that hold content of regular files, and is read
+ * as one range; it ends where the next such frame is far away or it would pass
  * UNPACK_RUN_BYTES, so a large file may lie in several runs. Immutable once made, but for
  * the counters of such files.
  */

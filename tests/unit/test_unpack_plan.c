@@ -113,24 +113,42 @@ static void a_large_file_is_shared_by_runs(void **state)
 	assert_int_equal(left, parts);
 }
 
-/* A frame of directories' headers alone lies between two files. */
-static void frames_without_content_are_not_read(void **state)
+/* Frames of so many directories' headers alone lie between two files. */
+static struct index *apart(struct archive_builder *b, int directories)
 {
-	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
 	b->cut = 4096;
 	builder_file(b, "a", "x", 1);
 	char name[16];
-	for (int i = 0; i < 100; i++) {
-		snprintf(name, sizeof(name), "d%03d", i);
+	for (int i = 0; i < directories; i++) {
+		snprintf(name, sizeof(name), "d%05d", i);
 		builder_dir(b, name);
 	}
 	builder_file(b, "z", "y", 1);
-	CLEANUP(cleanup_index) struct index *ix = laid_index(b);
+	return laid_index(b);
+}
+
+static void a_few_headers_are_read_along(void **state)
+{
+	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
+	CLEANUP(cleanup_index) struct index *ix = apart(b, 100);
+	CLEANUP(unpack_plan_finish) struct unpack_plan p = {0};
+	assert_int_equal(unpack_plan_make(ix, &p), 0);
+	assert_int_equal(p.run_count, 1);
+	assert_in_range(p.runs[0].frame_count, 10, 20);
+	check_plan(ix, &p);
+}
+
+static void many_frames_without_content_are_not_read(void **state)
+{
+	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
+	CLEANUP(cleanup_index) struct index *ix = apart(b, 10000);
+	const uint64_t *offsets = index_frame_offsets(ix);
 	CLEANUP(unpack_plan_finish) struct unpack_plan p = {0};
 	assert_int_equal(unpack_plan_make(ix, &p), 0);
 	assert_int_equal(p.run_count, 2);
 	assert_int_equal(p.runs[0].frame_count, 1);
 	assert_int_equal(p.runs[1].frame_count, 1);
+	assert_in_range(offsets[p.runs[1].first_frame] - offsets[1], 65537, MIB);
 	check_plan(ix, &p);
 }
 
@@ -178,7 +196,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_files_share_runs),
 		cmocka_unit_test(a_large_file_is_shared_by_runs),
-		cmocka_unit_test(frames_without_content_are_not_read),
+		cmocka_unit_test(a_few_headers_are_read_along),
+		cmocka_unit_test(many_frames_without_content_are_not_read),
 		cmocka_unit_test(nothing_needs_no_frames),
 		cmocka_unit_test(contents_that_overlap_are_refused),
 	};

@@ -31,7 +31,7 @@ struct doorway {
 	bool closed;                /* under lock */
 	unsigned made;              /* generations; under lock */
 	uint64_t broken_until_ns;   /* under lock */
-	struct error broken;        /* under lock: why */
+	struct error *broken;       /* owned; under lock: why; NULL: it never was */
 };
 
 int doorway_new(const struct supply *supply, const struct doorway_hooks *hooks,
@@ -77,6 +77,7 @@ void doorway_unref(struct doorway *d)
 	twins_finish(&d->twins);
 	flight_finish(&d->opening);
 	pthread_mutex_destroy(&d->lock);
+	free(d->broken);
 	free(d->key);
 	free(d);
 }
@@ -231,11 +232,14 @@ static int open_once(struct doorway *d, const struct call *call, struct generati
 	return make_generation(d, object, call, ret, e);
 }
 
+/* Without memory it is tried again at once. */
 static void note_broken(struct doorway *d, const struct error *why)
 {
 	LOCK_SCOPE(&d->lock);
-	d->broken = *why;
-	d->broken.code = -EBADMSG;
+	if (!d->broken && !(d->broken = malloc(sizeof(*d->broken))))
+		return;
+	*d->broken = *why;
+	d->broken->code = -EBADMSG;
 	d->broken_until_ns = clock_monotonic_ns() + DOORWAY_BROKEN_NS;
 }
 
@@ -265,8 +269,8 @@ static int check_not_broken(struct doorway *d, struct error *e)
 	LOCK_SCOPE(&d->lock);
 	if (clock_monotonic_ns() >= d->broken_until_ns)
 		return 0;
-	error_copy(e, &d->broken);
-	return d->broken.code;
+	error_copy(e, d->broken);
+	return d->broken->code;
 }
 
 struct wanted {

@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 
+#include "fetch/base/cleanup.h"
 #include "fetch/base/lock.h"
 
 int flight_init(struct flight *f)
@@ -15,6 +17,7 @@ void flight_finish(struct flight *f)
 {
 	assert(!f->busy && !f->waiting);
 	pthread_cond_destroy(&f->landed);
+	free(f->error);
 }
 
 /* Did the owner stop for its own sake, so that somebody else should try? */
@@ -35,7 +38,8 @@ static int wait_for_landing(
 	if (f->landings == before)
 		return error_set_errno(e, r, "gave up waiting for somebody else's try");
 	if (f->result < 0 && !owner_gave_up(f->result)) {
-		error_copy(e, &f->error);
+		error_set_errno(e, f->result, "somebody else's try failed");
+		error_copy(e, f->error);
 		return f->result;
 	}
 	return 0;
@@ -67,6 +71,14 @@ int flight_join(struct flight *f, pthread_mutex_t *lock, const struct call *call
 	return r;
 }
 
+/* Who waits is told f->result in any case, and why if there is memory for it. */
+static void keep_words(struct flight *f, const struct error *e)
+{
+	free(steal_pointer(f->error));
+	if (f->result < 0 && f->waiting && e && (f->error = malloc(sizeof(*e))))
+		*f->error = *e;
+}
+
 void flight_land(
 	struct flight *f, pthread_mutex_t *lock, int result, const struct error *e)
 {
@@ -74,8 +86,6 @@ void flight_land(
 	f->busy = false;
 	f->landings++;
 	f->result = result;
-	f->error = (struct error){0};
-	if (result < 0)
-		error_copy(&f->error, e);
+	keep_words(f, e);
 	pthread_cond_broadcast(&f->landed);
 }

@@ -9,7 +9,8 @@
  * its ^C), one of those who waited becomes the owner.
  *
  * A flight is guarded by the lock of what it belongs to, which is passed in and must not
- * be held by the caller; whoever frees it knows that nobody is inside.
+ * be held by the caller; whoever frees it knows that nobody is inside. Every key that is
+ * shown has two, so what an error says is kept only when somebody waits to hear it.
  */
 #ifndef LARDER_FS_FLIGHT_H
 #define LARDER_FS_FLIGHT_H
@@ -26,8 +27,8 @@ struct flight {
 	bool busy;
 	unsigned waiting; /* for the landing */
 	uint64_t landings;
-	int result;         /* of the last landing */
-	struct error error; /* its words */
+	int result;          /* of the last landing */
+	struct error *error; /* owned; its words; NULL: none, or no memory for them */
 };
 
 enum flight_role {

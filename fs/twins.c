@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fetch/base/lock.h"
@@ -16,6 +17,7 @@ void twins_init(struct twins *t)
 
 void twins_finish(struct twins *t)
 {
+	free(t->known);
 	pthread_mutex_destroy(&t->lock);
 }
 
@@ -28,6 +30,8 @@ static bool recall(struct twins *t, uint32_t old_slot, uint32_t entry, uint32_t 
 	uint32_t *ret)
 {
 	LOCK_SCOPE(&t->lock);
+	if (!t->known)
+		return false;
 	const struct twin *k = &t->known[place_of(old_slot, entry)];
 	if (k->old_slot != old_slot || k->old_entry != entry || k->new_slot != new_slot)
 		return false;
@@ -35,10 +39,14 @@ static bool recall(struct twins *t, uint32_t old_slot, uint32_t entry, uint32_t 
 	return true;
 }
 
+/* Without memory it is proved again the next time. */
 static void remember(struct twins *t, struct twin twin)
 {
 	LOCK_SCOPE(&t->lock);
-	t->known[place_of(twin.old_slot, twin.old_entry)] = twin;
+	if (!t->known)
+		t->known = calloc(TWINS_REMEMBERED, sizeof(*t->known));
+	if (t->known)
+		t->known[place_of(twin.old_slot, twin.old_entry)] = twin;
 }
 
 static int hash_view(struct hasher *h, struct generation *g, const struct call *call,

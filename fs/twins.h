@@ -4,7 +4,8 @@
  * A reader of a superseded generation whose bytes are out of reach is served from a twin.
  * A twin is looked for by content digest (128 bits of SHA-256), the entry of the same
  * path first, and then hashed whole before a byte of it is handed on, so that an archive
- * with lying digests deceives nobody. What was proved is remembered, a few hundred pairs.
+ * with lying digests deceives nobody. What was proved is remembered, a few hundred pairs;
+ * the memory for it is taken with the first, since most keys are never overwritten.
  *
  * The lock guards the memory and is a leaf.
  */
@@ -22,7 +23,7 @@ struct twins {
 		uint32_t old_entry;
 		uint32_t new_slot;
 		uint32_t new_entry;
-	} known[TWINS_REMEMBERED]; /* under lock */
+	} *known; /* owned; TWINS_REMEMBERED; NULL: none so far; under lock */
 };
 
 void twins_init(struct twins *t);

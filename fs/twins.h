@@ -23,7 +23,7 @@ struct twins {
 		uint32_t old_entry;
 		uint32_t new_slot;
 		uint32_t new_entry;
-	} *known; /* owned; TWINS_REMEMBERED; NULL: none so far; under lock */
+	} * known; /* owned; TWINS_REMEMBERED; NULL: none so far; under lock */
 };
 
 void twins_init(struct twins *t);

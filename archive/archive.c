@@ -1,11 +1,14 @@
 #include "archive/archive.h"
 
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <zstd.h>
 
 #include "archive/archive_tail.h"
 #include "archive/format.h"
 #include "fetch/base/bytes.h"
+
+#define HUGE_PAGE ((size_t)2 << 20) /* bytes */
 
 struct archive {
 	char *name;       /* owned; for messages */
@@ -35,11 +38,24 @@ static int frame_raw_size(
 	return 0;
 }
 
+/* Where the kernel has large pages, an index of a million entries (55 MB) is touched for
+ * the first time 30 times and not 13,000 times. */
+static void *alloc_raw(size_t len)
+{
+	if (len < 2 * HUGE_PAGE)
+		return malloc(len ? len : 1);
+	size_t whole = (len + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	void *raw = aligned_alloc(HUGE_PAGE, whole);
+	if (raw)
+		madvise(raw, whole, MADV_HUGEPAGE);
+	return raw;
+}
+
 /* Decompresses what frame_raw_size() was content with, into fresh memory. */
 static int inflate(const void *stored, size_t len, size_t raw_len, void **ret,
 	const char *what, struct error *e)
 {
-	CLEANUP(cleanup_free) void *raw = malloc(raw_len ? raw_len : 1);
+	CLEANUP(cleanup_free) void *raw = alloc_raw(raw_len);
 	if (!raw)
 		return error_set(e, -ENOMEM, "no memory for %s", what);
 	size_t got = ZSTD_decompress(raw, raw_len, stored, len);

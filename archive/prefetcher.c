@@ -105,6 +105,23 @@ static bool next_missing(
 	return stop > *at;
 }
 
+/* Reads what nobody else is reading of [*at, *at + count), and moves on. What another
+ * process fails to bring is left to whoever will want it. */
+static int read_claimed(
+	struct prefetching *f, const struct call *call, uint32_t *at, uint32_t count)
+{
+	const struct prefetch_options *o = &f->options;
+	uint32_t first = *at, busy = 0;
+	uint32_t mine = o->claim ? o->claim(o->arg, first, count, &busy) : count;
+	*at += mine + busy;
+	if (!mine)
+		return 0;
+	int r = reader_prefetch(f->reader, call, first, mine, false, NULL);
+	if (o->claim)
+		o->unclaim(o->arg, first, mine);
+	return r;
+}
+
 static int read_wish(
 	struct prefetching *f, struct cancel *cancel, const struct readahead_wish *wish)
 {
@@ -120,10 +137,8 @@ static int read_wish(
 			f->reader, &call, wish->first, wish->count, true, NULL);
 	uint32_t at = wish->first, end = wish->first + wish->count, count;
 	int r = 0;
-	while (r == 0 && next_missing(f, &at, end, &count)) {
-		r = reader_prefetch(f->reader, &call, at, count, false, NULL);
-		at += count;
-	}
+	while (r == 0 && next_missing(f, &at, end, &count))
+		r = read_claimed(f, &call, &at, count);
 	return r;
 }
 

@@ -36,6 +36,12 @@ struct prefetch_options {
 	/* Is the frame on disk already? Then bulk leaves it out. NULL: unknown. Called by
 	 * the threads, without a lock. */
 	bool (*on_disk)(void *arg, uint32_t frame);
+
+	/* Bulk is shared out among processes that keep what passes in one place: claims
+	 * frames [first, first + n) of count; *ret_busy: how many behind them another is
+	 * reading. NULL: there are no others. Called like on_disk. */
+	uint32_t (*claim)(void *arg, uint32_t first, uint32_t count, uint32_t *ret_busy);
+	void (*unclaim)(void *arg, uint32_t first, uint32_t count);
 	void *arg;
 };
 

@@ -14,6 +14,7 @@
 #include "fetch/base/lock.h"
 #include "fetch/base/log.h"
 #include "fetch/base/thread.h"
+#include "fetch/chunk_claims.h"
 #include "fetch/chunk_evict.h"
 #include "fetch/chunk_pack.h"
 #include "fetch/chunk_tally.h"
@@ -30,6 +31,7 @@ struct chunk_cache {
 	int chunks;   /* owned: DIR/chunks */
 	int tmp;      /* owned: DIR/tmp; -1 when not writable */
 	int evict_fd; /* owned: DIR/lock; -1 when not writable */
+	int claims;   /* owned: DIR/claims; -1 when not writable */
 	uint64_t max; /* bytes; 0: no limit */
 	atomic_bool writable;
 	atomic_bool links; /* files may have several names here */
@@ -134,6 +136,7 @@ static int open_for_writing(struct chunk_cache *c, int dir)
 	c->tmp = open_directory(dir, "tmp");
 	if (c->tmp < 0)
 		return c->tmp;
+	c->claims = open_file(dir, "claims");
 	c->evict_fd = open_file(dir, "lock");
 	int size = c->evict_fd < 0 ? c->evict_fd : open_file(dir, "size");
 	if (size < 0)
@@ -175,7 +178,7 @@ int chunk_cache_open(
 	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = calloc(1, sizeof(*c));
 	if (!c)
 		return error_set_errno(e, -ENOMEM, "cannot open cache folder '%s'", dir);
-	c->chunks = c->tmp = c->evict_fd = -1;
+	c->chunks = c->tmp = c->evict_fd = c->claims = -1;
 	c->max = max_bytes;
 	pthread_mutex_init(&c->lock, NULL);
 	tally_init(&c->tally, -1);
@@ -198,6 +201,7 @@ void chunk_cache_free(struct chunk_cache *c)
 	cleanup_close(&c->chunks);
 	cleanup_close(&c->tmp);
 	cleanup_close(&c->evict_fd);
+	cleanup_close(&c->claims);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -205,6 +209,18 @@ void chunk_cache_free(struct chunk_cache *c)
 bool chunk_cache_writable(struct chunk_cache *c)
 {
 	return atomic_load(&c->writable);
+}
+
+size_t chunk_cache_claim(struct chunk_cache *c, uint64_t table, size_t first,
+	size_t count, size_t *ret_busy)
+{
+	return claims_take(c->claims, table, first, count, ret_busy);
+}
+
+void chunk_cache_unclaim(
+	struct chunk_cache *c, uint64_t table, size_t first, size_t count)
+{
+	claims_drop(c->claims, table, first, count);
 }
 
 /* --- reading ----------------------------------------------------------------------- */

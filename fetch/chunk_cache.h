@@ -7,6 +7,7 @@
  *     DIR/tmp/                        chunks being written
  *     DIR/size                        the sum of their sizes (fetch/chunk_tally.h)
  *     DIR/lock                        held by the process that evicts
+ *     DIR/claims                      who fetches what (fetch/chunk_claims.h)
  *     DIR/CACHEDIR.TAG                tells backup programs to pass it over
  *
  * A chunk is written under a temporary name and renamed into place, so that it is whole
@@ -63,6 +64,14 @@ void chunk_cache_put_run(struct chunk_cache *c, const struct digest *digests,
 
 /* Is a file of this name there? Not proved. */
 bool chunk_cache_has(struct chunk_cache *c, const struct digest *d);
+
+/* Tells other processes that this one is about to fetch chunks of a table (any number
+ * that stands for it), so that they may leave them to it: claims_take() and
+ * claims_drop(). */
+size_t chunk_cache_claim(struct chunk_cache *c, uint64_t table, size_t first,
+	size_t count, size_t *ret_busy);
+void chunk_cache_unclaim(
+	struct chunk_cache *c, uint64_t table, size_t first, size_t count);
 
 /* False once writing has been turned off. */
 bool chunk_cache_writable(struct chunk_cache *c);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "fetch/base/bytes.h"
 #include "fetch/base/cleanup.h"
 #include "fetch/chunk_cache.h"
 
@@ -24,6 +25,7 @@ struct chunk_source {
 	struct range_source *inner;  /* borrowed */
 	struct chunk_table table;    /* arrays borrowed */
 	struct chunk_cache *cache;   /* borrowed; NULL: none */
+	uint64_t number;             /* stands for the table, in claims */
 	char *name;                  /* owned */
 	chunk_fallback_fn *fallback; /* set before the first read; NULL: none */
 	void *fallback_arg;
@@ -232,6 +234,15 @@ static bool fits(const struct chunk_table *t, uint64_t size)
 	return true;
 }
 
+/* Other chunks, another number, as good as always. */
+static uint64_t number_of(const struct chunk_table *t)
+{
+	uint64_t number = 0;
+	for (size_t i = 0; t->digests && i < t->count; i++)
+		number ^= load_le64(t->digests[i].bytes);
+	return number;
+}
+
 int chunk_source_new(struct range_source *inner, const struct chunk_table *table,
 	struct chunk_cache *cache, const char *name, struct range_source **ret,
 	struct error *e)
@@ -252,6 +263,7 @@ int chunk_source_new(struct range_source *inner, const struct chunk_table *table
 	};
 	s->inner = inner;
 	s->table = *table;
+	s->number = number_of(table);
 	s->cache = cache;
 	s->name = copy;
 	*ret = &s->base;
@@ -277,6 +289,22 @@ void chunk_source_stats(struct range_source *base, struct chunk_stats *ret)
 		.refetched = atomic_load(&s->counters[REFETCHED]),
 		.fallback_hits = atomic_load(&s->counters[FALLBACK_HITS]),
 	};
+}
+
+size_t chunk_source_claim(
+	struct range_source *base, size_t first, size_t count, size_t *ret_busy)
+{
+	const struct chunk_source *s = (struct chunk_source *)base;
+	*ret_busy = 0;
+	return s->cache ? chunk_cache_claim(s->cache, s->number, first, count, ret_busy)
+			: count;
+}
+
+void chunk_source_unclaim(struct range_source *base, size_t first, size_t count)
+{
+	const struct chunk_source *s = (struct chunk_source *)base;
+	if (s->cache)
+		chunk_cache_unclaim(s->cache, s->number, first, count);
 }
 
 bool chunk_source_cached(struct range_source *base, size_t i)

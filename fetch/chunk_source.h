@@ -58,6 +58,14 @@ void chunk_source_set_fallback(struct range_source *s, chunk_fallback_fn *fn, vo
 
 void chunk_source_stats(struct range_source *s, struct chunk_stats *ret);
 
+/* For reading ahead, where several processes share a cache: claims chunks
+ * [first, first + n) of count, n as large as can be, so that the others leave them to
+ * this one; *ret_busy: how many behind them another is fetching. To be unclaimed once
+ * read. Without a cache nobody else has any. */
+size_t chunk_source_claim(
+	struct range_source *s, size_t first, size_t count, size_t *ret_busy);
+void chunk_source_unclaim(struct range_source *s, size_t first, size_t count);
+
 /* True when chunk i is in the cache now (no digest computed): for prefetch planning. */
 bool chunk_source_cached(struct range_source *s, size_t i);
 

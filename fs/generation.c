@@ -117,6 +117,21 @@ static bool is_on_disk(void *arg, uint32_t frame)
 	return chunk_source_cached(g->verified, frame);
 }
 
+static uint32_t claim(void *arg, uint32_t first, uint32_t count, uint32_t *ret_busy)
+{
+	struct generation *g = arg;
+	size_t busy;
+	size_t got = chunk_source_claim(g->verified, first, count, &busy);
+	*ret_busy = (uint32_t)busy;
+	return (uint32_t)got;
+}
+
+static void unclaim(void *arg, uint32_t first, uint32_t count)
+{
+	struct generation *g = arg;
+	chunk_source_unclaim(g->verified, first, count);
+}
+
 /* What is local already needs no reading ahead. */
 static int begin_prefetching(struct generation *g, const struct supply *supply)
 {
@@ -129,6 +144,8 @@ static int begin_prefetching(struct generation *g, const struct supply *supply)
 		.all = supply->prefetch_all,
 		.patience_ns = supply->timeout_ns,
 		.on_disk = is_on_disk,
+		.claim = claim,
+		.unclaim = unclaim,
 		.arg = g,
 	};
 	store_warm(supply->store, prefetcher_threads(supply->prefetcher) + 1);

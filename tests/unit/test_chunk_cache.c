@@ -709,6 +709,31 @@ static void killed_processes_do_no_harm(void **state)
 	assert_true(bytes_in(&dir, "chunks") <= (30 + 30 / 8 + 3 * HANDS) * CHUNK);
 }
 
+/* Two openings stand for two processes: each has descriptions of its own. */
+static void what_one_process_claims_others_leave_out(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *one = open_cache(&dir, 0);
+	struct chunk_cache *two = open_cache(&dir, 0);
+	const uint64_t table = UINT64_C(0xfedcba9876543210), other = ~table;
+	size_t busy;
+	assert_int_equal(chunk_cache_claim(one, table, 100, 50, &busy), 50);
+	assert_int_equal(busy, 0);
+	assert_int_equal(chunk_cache_claim(two, other, 100, 50, &busy), 50);
+	assert_int_equal(chunk_cache_claim(two, table, 80, 40, &busy), 20);
+	assert_int_equal(busy, 20);
+	assert_int_equal(chunk_cache_claim(two, table, 110, 60, &busy), 0);
+	assert_int_equal(busy, 40);
+	assert_int_equal(chunk_cache_claim(two, table, 150, 10, &busy), 10);
+	chunk_cache_unclaim(one, table, 100, 30);
+	assert_int_equal(chunk_cache_claim(two, table, 100, 50, &busy), 30);
+	assert_int_equal(busy, 20);
+	assert_int_equal(chunk_cache_claim(one, table, 0, 200, &busy), 80);
+	assert_int_equal(busy, 50);
+	chunk_cache_free(two);
+	assert_int_equal(chunk_cache_claim(one, table, 0, 200, &busy), 200);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -735,6 +760,7 @@ int main(void)
 		cmocka_unit_test(old_temporary_files_are_swept),
 		cmocka_unit_test(a_full_or_read_only_disk_is_only_read),
 		cmocka_unit_test(threads_share_it),
+		cmocka_unit_test(what_one_process_claims_others_leave_out),
 		cmocka_unit_test(killed_processes_do_no_harm),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

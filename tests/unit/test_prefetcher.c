@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "archive/prefetcher.h"
@@ -223,6 +224,45 @@ static void what_is_on_disk_is_left_out(void **state)
 	prefetching_end(q);
 }
 
+/* Of each ten frames another process reads the last five. */
+static uint32_t claim_half(void *arg, uint32_t first, uint32_t count, uint32_t *ret_busy)
+{
+	uint32_t in = first % 10, left = in < 5 ? 5 - in : 0;
+	uint32_t mine = count < left ? count : left;
+	uint32_t theirs = 10 - in - left;
+	*ret_busy = mine < left ? 0 : count - mine < theirs ? count - mine : theirs;
+	*(atomic_int *)arg += mine != 0;
+	return mine;
+}
+
+static void unclaim_half(void *arg, uint32_t first, uint32_t count)
+{
+	--*(atomic_int *)arg;
+}
+
+static void bulk_leaves_out_what_others_read(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(3);
+	atomic_int held = 0;
+	struct prefetch_options options = passing;
+	options.claim = claim_half;
+	options.unclaim = unclaim_half;
+	options.arg = &held;
+	struct prefetching *q = begin(&f, p, &options);
+	const uint64_t *offsets = index_frame_offsets(archive_index(f.archive));
+	uint64_t want = 0;
+	for (uint32_t i = 0; i < f.frames; i++)
+		want += i % 10 < 5 ? offsets[i + 1] - offsets[i] : 0;
+	while (bytes_read(&f) < want)
+		sched_yield();
+	wait_all_read(&f, p);
+	assert_int_equal(bytes_read(&f), want);
+	prefetching_end(q);
+	assert_int_equal(held, 0);
+}
+
 static void it_ends_at_once(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -341,6 +381,7 @@ int main(void)
 		cmocka_unit_test(ranges_are_read_in_parallel),
 		cmocka_unit_test(bulk_reads_everything_once),
 		cmocka_unit_test(what_is_on_disk_is_left_out),
+		cmocka_unit_test(bulk_leaves_out_what_others_read),
 		cmocka_unit_test(it_ends_at_once),
 		cmocka_unit_test(readers_share_the_pool),
 		cmocka_unit_test(a_pool_may_be_idle),

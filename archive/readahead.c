@@ -9,7 +9,7 @@
 #define GUESS_MIN      ((uint64_t)256 << 10)
 #define GUESS_MAX      ((uint64_t)512 << 10)
 #define BULK_RANGE_MIN ((uint64_t)1 << 20)
-#define BULK_RANGE_MAX ((uint64_t)8 << 20)
+#define BULK_RANGE_MAX ((uint64_t)4 << 20)
 #define SURE           256
 #define SLACK          2  /* frames that two readers of one stream may be apart */
 #define DOUBTFUL       64 /* below this confidence, nothing is guessed at first */

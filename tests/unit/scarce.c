@@ -327,7 +327,7 @@ static void choose_places(unsigned count, unsigned *ret_first, unsigned *ret_ste
 	if (wish && strcmp(wish, "all") != 0) {
 		*ret_first = (unsigned)strtoul(wish, NULL, 10);
 	} else if (!wish && count > SCARCE_TRIES) {
-		*ret_step = count / SCARCE_TRIES;
+		*ret_step = (count + SCARCE_TRIES - 1) / SCARCE_TRIES;
 		*ret_first = 1 + (unsigned)getpid() % *ret_step;
 	}
 }

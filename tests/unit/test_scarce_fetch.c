@@ -206,23 +206,38 @@ static void credentials_are_found(void **state)
 /* --- folders ---------------------------------------------------------------------------
  */
 
+/* What could not be kept or proved is not there, and is not called damaged. */
+static int find_chunk(
+	struct chunk_cache *c, const struct digest *d, const void *want, size_t len)
+{
+	char got[64];
+	int r = chunk_cache_get(c, d, len, got);
+	if (r == 0)
+		assert_memory_equal(got, want, len);
+	return r == -ENOENT ? 0 : r;
+}
+
 static int use_cache(void *arg)
 {
-	static const char text[] = "the bytes of a chunk";
+	static const char text[] = "one chunk, two chunks side by side";
+	static const uint64_t offsets[] = {9, 20, sizeof(text)};
 	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = NULL;
-	struct digest d;
-	char got[sizeof(text)];
-	int r = digest_of(text, sizeof(text), &d);
+	struct digest one, two[2];
+	int r = digest_of(text, 9, &one);
+	for (size_t i = 0; r == 0 && i < 2; i++)
+		r = digest_of(
+			text + offsets[i], offsets[i + 1] - offsets[i], &two[i]);
 	if (r == 0)
 		r = chunk_cache_open(arg, 4096, &c, NULL);
 	if (r < 0)
 		return r;
-	chunk_cache_put(c, &d, text, sizeof(text));
-	r = chunk_cache_get(c, &d, sizeof(text), got);
-	if (r == 0)
-		assert_memory_equal(got, text, sizeof(text));
-	/* what could not be kept or proved is not there, and is not called damaged */
-	return r == -ENOENT ? 0 : r;
+	chunk_cache_put(c, &one, text, 9);
+	chunk_cache_put_run(c, two, offsets, 2, text + 9);
+	r = find_chunk(c, &one, text, 9);
+	for (size_t i = 0; r == 0 && i < 2; i++)
+		r = find_chunk(c, &two[i], text + offsets[i],
+			offsets[i + 1] - offsets[i]);
+	return r;
 }
 
 static void chunks_are_kept(void **state)

@@ -116,6 +116,11 @@ class Report(unittest.TestCase):
         self.assertIn(LOCAL_WARM, panels["cloud: require"])
         self.assertNotIn("local: require", panels)
 
+    def test_a_page_shows_the_chart_it_is_given(self):
+        self.assertIn("](benchmark.svg)",
+                      report.markdown(FACTS, RESULTS, self.found, "benchmark.svg"))
+        self.assertNotIn("![", report.markdown(FACTS, RESULTS, self.found))
+
 
 class Order(unittest.TestCase):
     def test_everybody_is_first_once(self):

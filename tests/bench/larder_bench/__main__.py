@@ -225,11 +225,12 @@ class Run:
         if options.json:
             options.json.write_text(
                 report.as_json(self.facts, results, found, self.bench.failures) + "\n")
-        if options.markdown:
-            report.put_between_marks(
-                options.markdown, report.markdown(self.facts, results, found))
         if options.chart:
             options.chart.write_text(chart.svg(results, report.summary(self.facts)))
+        if options.markdown:
+            picture = options.chart and os.path.relpath(options.chart, options.markdown.parent)
+            report.put_between_marks(
+                options.markdown, report.markdown(self.facts, results, found, picture))
 
     def tell(self):
         print(report.table(self.bench.results), "",

@@ -42,7 +42,8 @@ def with_local(results):
         if group in ("lan", "cloud", "wan"):
             local = results.get(f"local: {name}", {})
             panel |= {who: median(costs) for who, costs in local.items()}
-        panels[case] = dict(sorted(panel.items(), key=lambda item: item[1]))
+        if len(panel) > 1:  # one bar alone tells nothing
+            panels[case] = dict(sorted(panel.items(), key=lambda item: item[1]))
     return panels
 
 
@@ -76,6 +77,6 @@ def svg(results, title):
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}"><style>{STYLE}</style>'
             f'<rect width="{width}" height="{height}" rx="8" fill="#fff"/>'
-            + _text(MARGIN, 28, "Seconds until a job is done, caches dropped first", "title")
+            + _text(MARGIN, 28, "Seconds until a job is done", "title")
             + _text(MARGIN, 46, title, "under")
             + "".join(parts) + "</svg>\n")

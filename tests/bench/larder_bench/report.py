@@ -67,9 +67,11 @@ def summary(facts):
             f"{facts['processors']} processors, Linux {facts['kernel']}")
 
 
-def markdown(facts, results, figures):
-    lines = [f"Measured with {summary(facts)}.", "",
-             "| figure | value | must | hope for | |", "|---|---|---|---|---|"]
+def markdown(facts, results, figures, picture=None):
+    """picture: the chart's path, as seen from the page."""
+    lines = [f"![Seconds for each case]({picture})", ""] if picture else []
+    lines += [f"Measured with {summary(facts)}.", "",
+              "| figure | value | must | hope for | |", "|---|---|---|---|---|"]
     lines += [f"| {f.what} | {_value(f)} | {f.bound(f.must)} | {f.bound(f.hope)} | "
               f"{_verdict(f)} |" for f in figures]
     lines += ["", "| case | contender | wall, s | spread, s | CPU, s | requests | MB |",

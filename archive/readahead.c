@@ -255,7 +255,8 @@ bool readahead_miss(struct readahead *ra, const struct link_facts *link, uint32_
 {
 	if (ra->stats.bulk || ra->paused || !bulk_is_possible(ra))
 		return false;
-	uint64_t credit = 2 * bytes_per_trip(link) * link->concurrency;
+	/* Connections share a link and processors: what a quarter of them would carry. */
+	uint64_t credit = bytes_per_trip(link) * link->concurrency / 4;
 	surroundings_miss(&ra->around, first, first + count, credit);
 	return true;
 }

@@ -2,11 +2,10 @@
  * What lies around a miss: which frames to guess at when nothing follows an order.
  *
  * A program that starts reads here and there, and each miss costs it a round trip, in
- * which the link could have carried many frames. So each miss earns a credit: what the
- * link carries in two round trips. It is spent on the nearest frames on both sides, where
- * the same package's files are, and then further out; the newest miss first. All that is
- * guessed at thus costs the link about as long as readers have waited, and never more than
- * twice that.
+ * which the link could have carried many frames. So each miss earns a credit, what the
+ * link carries meanwhile. It is spent on the nearest frames on both sides, where the same
+ * package's files are, and then further out; the newest miss first. All that is guessed at
+ * thus costs the link about as long as readers have waited.
  *
  * Trust falls with what is guessed in vain and rises with each frame that is touched later,
  * and a credit is cut in proportion: readers that jump about in an archive which is much

@@ -112,7 +112,7 @@ class Mounts(unittest.TestCase):
         for line in (f"store       {self.path}/store", "key         a",
                      f"identity    {key['identity']}", f"etag        {key['etag']}",
                      "generation  1 \\(1 live\\), 0 reopens", "holds       2 entries in .+iB",
-                     "fetched     .+iB; from the cache 0 of \\d+ chunks",
+                     "fetched     .+iB; from the cache \\d+ of \\d+ chunks",
                      "requests    \\d+, 0 retries, .+ received",
                      "reads       \\d+, 97.7 KiB, 0 failed; 0 waiting",
                      "daemon      larderfs .+, pid \\d+, up \\d+ s, .+ resident"):

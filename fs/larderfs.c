@@ -146,11 +146,12 @@ struct generation *larderfs_one_key(struct larderfs *l)
 	return doorway_current(top.doorway);
 }
 
-int larderfs_attach(struct larderfs *l, const struct notifier_ops *forget,
-	const struct feeder_ops *feed)
+int larderfs_attach(struct larderfs *l, struct fuse_session *session)
 {
-	int r = notifier_new(forget, &l->notifier);
-	return r < 0 ? r : feeder_new(feed, &l->feeder);
+	struct notifier_ops ops;
+	notifier_session_ops(session, &ops);
+	feeder_attach(&l->feeder, session);
+	return notifier_new(&ops, &l->notifier);
 }
 
 void larderfs_cancel(struct larderfs *l)
@@ -162,7 +163,6 @@ void larderfs_cancel(struct larderfs *l)
 void larderfs_detach(struct larderfs *l)
 {
 	notifier_stop(l->notifier);
-	feeder_stop(l->feeder);
 }
 
 /* The kernel forgets nothing when it is cut off. */
@@ -180,7 +180,6 @@ void larderfs_free(struct larderfs *l)
 	if (!l)
 		return;
 	notifier_free(l->notifier);
-	feeder_free(l->feeder);
 	forget_everything(l);
 	keyspace_free(l->keyspace);
 	requests_finish(&l->requests);

@@ -38,7 +38,7 @@ struct larderfs {
 	struct setbacks setbacks;
 	struct complaints complaints;
 	struct notifier *notifier; /* owned; NULL until the session is there */
-	struct feeder *feeder;     /* the same */
+	struct feeder feeder;
 
 	atomic_uint_least64_t reads;      /* answered */
 	atomic_uint_least64_t read_bytes; /* handed to the kernel */
@@ -70,8 +70,7 @@ int larderfs_show(
 struct generation *larderfs_one_key(struct larderfs *l);
 
 /* The session is there: invalidations and contents have somewhere to go. 0 or -errno. */
-int larderfs_attach(struct larderfs *l, const struct notifier_ops *forget,
-	const struct feeder_ops *feed);
+int larderfs_attach(struct larderfs *l, struct fuse_session *session);
 
 /* Ends all waiting at once, and for ever. */
 void larderfs_cancel(struct larderfs *l);

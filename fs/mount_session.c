@@ -126,11 +126,7 @@ static int mount_it(
 	r = mountpoint_note_device(&s->place, e);
 	if (r < 0)
 		return r;
-	struct notifier_ops forget;
-	struct feeder_ops feed;
-	notifier_session_ops(s->fuse, &forget);
-	feeder_session_ops(s->fuse, &feed);
-	r = larderfs_attach(s->fs, &forget, &feed);
+	r = larderfs_attach(s->fs, s->fuse);
 	return r < 0 ? error_set_errno(e, r, "cannot start a thread") : 0;
 }
 

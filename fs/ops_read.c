@@ -56,8 +56,8 @@ static void run_read(struct job *job)
 	if (r < 0) {
 		answer_failure(job, g, r, &e);
 	} else {
+		feeder_read(&l->feeder, g, p.number);
 		answer_view(job->req, l, &view);
-		feeder_read(l->feeder, g, p.number);
 		fetch_digests(l, g);
 	}
 }

@@ -118,15 +118,12 @@ static void list_inside(
 	uint32_t count;
 	uint32_t first = index_children(generation_index(in->g), in->directory, &count);
 	bool room = add_dots(p, position, in->mark, in->self, in->parent);
-	uint64_t begin = position > DOTS ? position - DOTS : 0;
-	for (uint64_t i = begin; room && i < count; i++)
+	uint64_t i = position > DOTS ? position - DOTS : 0;
+	for (; room && i < count; i++)
 		room = add_child(p, in, first + (uint32_t)i, in->mark | (i + DOTS + 1));
-	/* Once this is answered, the kernel may let go of the generation. */
-	CLEANUP(cleanup_generation) struct generation *told = in->g;
-	generation_ref(told);
-	uint32_t known = (uint32_t)p->lookups;
+	if (p->lookups)
+		marks_set(generation_marks(in->g), in->directory);
 	reply_send(p);
-	feeder_listed(p->l->feeder, told, in->directory, first + (uint32_t)begin, known);
 }
 
 static void list_generation(

@@ -1,9 +1,7 @@
 #include "tests/unit/test.h"
 
-#include <pthread.h>
 #include <string.h>
 
-#include "fetch/base/lock.h"
 #include "fs/doorway.h"
 #include "fs/feeder.h"
 #include "fs/inode.h"
@@ -15,32 +13,19 @@
 #define GIFTS 64
 
 static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t given;
 	struct {
 		uint64_t inode;
 		char text[16];
 	} gifts[GIFTS];
 	unsigned count;
-} kernel = {.lock = PTHREAD_MUTEX_INITIALIZER, .given = PTHREAD_COND_INITIALIZER};
+} kernel;
 
 static void on_store(void *arg, uint64_t inode, const void *data, size_t len)
 {
-	LOCK_SCOPE(&kernel.lock);
 	assert_in_range(len, 1, sizeof(kernel.gifts[0].text) - 1);
 	kernel.gifts[kernel.count].inode = inode;
 	memcpy(kernel.gifts[kernel.count].text, data, len);
 	kernel.gifts[kernel.count++].text[len] = '\0';
-	pthread_cond_broadcast(&kernel.given);
-}
-
-static const struct feeder_ops ops = {on_store, NULL};
-
-static void wait_for(unsigned gifts)
-{
-	LOCK_SCOPE(&kernel.lock);
-	while (kernel.count < gifts)
-		pthread_cond_wait(&kernel.given, &kernel.lock);
 }
 
 /* --- a generation: a directory of small files, cut into two frames -------------------- */
@@ -52,7 +37,7 @@ struct fixture {
 	struct doorway_hooks hooks;
 	struct doorway *door;
 	struct generation *g;
-	struct feeder *feeder;
+	struct feeder feeder;
 	uint32_t dir, files[6];
 };
 
@@ -83,19 +68,20 @@ static void put(struct fixture *f)
 static void fixture_init(struct fixture *f)
 {
 	*f = (struct fixture){
-		.store = memory_store_new(), .hooks = {.opened = on_opened}};
+		.store = memory_store_new(),
+		.hooks = {.opened = on_opened},
+		.feeder = {.store = on_store},
+	};
 	kernel.count = 0;
 	slots_init(&f->slots);
 	f->supply = (struct supply){&f->store->base, NULL, &f->slots, 1 << 20};
 	put(f);
 	assert_int_equal(doorway_new(&f->supply, &f->hooks, "k", &f->door), 0);
 	assert_int_equal(doorway_generation(f->door, CALL_PATIENT, &f->g, NULL, NULL), 0);
-	assert_int_equal(feeder_new(&ops, &f->feeder), 0);
 }
 
 static void fixture_finish(struct fixture *f)
 {
-	feeder_free(f->feeder);
 	generation_unref(f->g);
 	doorway_close(f->door);
 	doorway_unref(f->door);
@@ -112,7 +98,7 @@ static void read_file(struct fixture *f, unsigned file)
 	assert_int_equal(reader_read(generation_reader(f->g), CALL_PATIENT, f->files[file], 0,
 				 sizeof(text), text, &got, NULL),
 		0);
-	feeder_read(f->feeder, f->g, f->files[file]);
+	feeder_read(&f->feeder, f->g, f->files[file]);
 }
 
 static void expect_given(const struct fixture *f, unsigned file)
@@ -128,34 +114,14 @@ static void expect_given(const struct fixture *f, unsigned file)
 	assert_int_equal(found, 1);
 }
 
-/* The thread has carried out all that was wished for once it has ended. */
-static void settle(struct fixture *f, unsigned gifts)
-{
-	wait_for(gifts);
-	feeder_stop(f->feeder);
-	assert_int_equal(kernel.count, gifts);
-}
-
 static void a_read_brings_what_shares_its_frame(void **state)
 {
 	static struct fixture f;
 	fixture_init(&f);
-	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	marks_set(generation_marks(f.g), f.dir);
 	read_file(&f, 1);
-	settle(&f, 2);
+	assert_int_equal(kernel.count, 2);
 	expect_given(&f, 0);
-	expect_given(&f, 2);
-	fixture_finish(&f);
-}
-
-static void a_listing_brings_what_is_decoded(void **state)
-{
-	static struct fixture f;
-	fixture_init(&f);
-	read_file(&f, 0); /* not listed yet: nothing is fed */
-	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
-	settle(&f, 2);
-	expect_given(&f, 1);
 	expect_given(&f, 2);
 	fixture_finish(&f);
 }
@@ -164,13 +130,12 @@ static void nothing_is_given_twice(void **state)
 {
 	static struct fixture f;
 	fixture_init(&f);
-	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	marks_set(generation_marks(f.g), f.dir);
 	read_file(&f, 0);
-	wait_for(2);
 	read_file(&f, 1);
-	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	marks_set(generation_marks(f.g), f.dir);
 	read_file(&f, 4);
-	settle(&f, 3);
+	assert_int_equal(kernel.count, 3);
 	expect_given(&f, 5);
 	fixture_finish(&f);
 }
@@ -181,7 +146,7 @@ static void who_does_not_list_is_fed_nothing(void **state)
 	fixture_init(&f);
 	read_file(&f, 0);
 	read_file(&f, 4);
-	settle(&f, 0);
+	assert_int_equal(kernel.count, 0);
 	fixture_finish(&f);
 }
 
@@ -190,19 +155,35 @@ static void a_retired_generation_is_not_fed(void **state)
 {
 	static struct fixture f;
 	fixture_init(&f);
-	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	marks_set(generation_marks(f.g), f.dir);
 	generation_retire(f.g);
 	read_file(&f, 0);
-	settle(&f, 0);
+	assert_int_equal(kernel.count, 0);
 	fixture_finish(&f);
 }
 
-static void what_is_wished_for_after_the_end_is_dropped(void **state)
+/* The others answer what they may have to wait for. */
+static void few_workers_feed_at_once(void **state)
 {
 	static struct fixture f;
 	fixture_init(&f);
-	feeder_stop(f.feeder);
-	feeder_listed(f.feeder, f.g, f.dir, f.files[0], 6);
+	marks_set(generation_marks(f.g), f.dir);
+	atomic_store(&f.feeder.busy, FEEDERS_MOST);
+	read_file(&f, 0);
+	assert_int_equal(kernel.count, 0);
+	atomic_store(&f.feeder.busy, FEEDERS_MOST - 1);
+	read_file(&f, 1);
+	assert_int_equal(kernel.count, 1);
+	assert_int_equal(atomic_load(&f.feeder.busy), FEEDERS_MOST - 1);
+	fixture_finish(&f);
+}
+
+static void without_a_session_nothing_is_fed(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	f.feeder.store = NULL;
+	marks_set(generation_marks(f.g), f.dir);
 	read_file(&f, 0);
 	assert_int_equal(kernel.count, 0);
 	fixture_finish(&f);
@@ -212,11 +193,11 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_read_brings_what_shares_its_frame),
-		cmocka_unit_test(a_listing_brings_what_is_decoded),
 		cmocka_unit_test(nothing_is_given_twice),
 		cmocka_unit_test(who_does_not_list_is_fed_nothing),
 		cmocka_unit_test(a_retired_generation_is_not_fed),
-		cmocka_unit_test(what_is_wished_for_after_the_end_is_dropped),
+		cmocka_unit_test(few_workers_feed_at_once),
+		cmocka_unit_test(without_a_session_nothing_is_fed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

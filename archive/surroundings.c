@@ -37,6 +37,10 @@ void surroundings_miss(
 	struct surrounding *p = place_for(s, first, &known);
 	if (!known)
 		*p = (struct surrounding){.low = first, .high = end};
+	if (first < p->low)
+		p->low = first;
+	if (end > p->high)
+		p->high = end;
 	p->centre = first;
 	p->used = ++s->clock;
 	p->credit += (uint64_t)((double)credit * ((double)s->trust / (double)TRUST));

@@ -21,6 +21,7 @@
 
 #define CHUNK_NAME_SIZE (3 + DIGEST_HEX_SIZE) /* "xx/", 64 digits, NUL */
 #define TEMP_NAME_SIZE  34
+#define PACKS_FROM      ((uint64_t)64 << 20) /* a smaller cache keeps chunks singly */
 #define USE_SECONDS     60 /* a use is recorded when the last one is older */
 #define TAG_NAME        "CACHEDIR.TAG"
 #define TAG_TEXT                                                                         \
@@ -347,12 +348,12 @@ static int give_name(struct chunk_cache *c, name_fn *rename_or_link, int from_di
 
 /* A chunk that gets no name is not in the cache, that is all. */
 static void name_others(
-	struct chunk_cache *c, const char *first, const struct chunk_run *run)
+	struct chunk_cache *c, const char *temp, const struct chunk_run *run)
 {
 	for (size_t i = 1; i < run->count; i++) {
 		char name[CHUNK_NAME_SIZE];
 		chunk_name(&run->digests[i], name);
-		int r = give_name(c, give_second_name, c->chunks, first, name);
+		int r = give_name(c, give_second_name, c->tmp, temp, name);
 		if (r < 0 && r != -EEXIST && r != -ENOENT) {
 			atomic_store(&c->links, false);
 			return;
@@ -367,12 +368,12 @@ static int write_run(struct chunk_cache *c, const struct chunk_run *run, size_t 
 	snprintf(temp, sizeof(temp), "%016" PRIx64 "-%" PRIx64, c->session,
 		(uint64_t)atomic_fetch_add(&c->next_temp, 1));
 	int r = write_temp(c, temp, run, ret_size);
-	if (r == 0)
+	if (r == 0) {
+		name_others(c, temp, run);
 		r = give_name(c, renameat, c->tmp, temp, name);
-	if (r < 0)
-		unlinkat(c->tmp, temp, 0);
-	else
-		name_others(c, name, run);
+	}
+	/* It is there still when that failed, or the name was this file's already. */
+	unlinkat(c->tmp, temp, 0);
 	return r;
 }
 
@@ -394,7 +395,8 @@ static void put_run(struct chunk_cache *c, const struct chunk_run *run)
 static size_t absent_run(
 	struct chunk_cache *c, const struct digest *digests, size_t first, size_t count)
 {
-	size_t most = atomic_load(&c->links) ? PACK_CHUNKS_MAX : 1, n = 0;
+	bool packs = atomic_load(&c->links) && !(c->max && c->max < PACKS_FROM);
+	size_t most = packs ? PACK_CHUNKS_MAX : 1, n = 0;
 	while (n < most && first + n < count && !chunk_cache_has(c, &digests[first + n]))
 		n++;
 	return n;

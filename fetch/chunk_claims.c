@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#define TURNS_MOST 64
+
 static struct flock lock_on(short type, uint64_t table, size_t first, size_t count)
 {
 	uint64_t above = table >> (CLAIM_CHUNK_BITS + 1); /* off_t has a sign */
@@ -32,11 +34,12 @@ static size_t find_busy(
 	return (size_t)(end - begin);
 }
 
-/* Each turn asks for less, or finds that a claim was dropped meanwhile. */
+/* Each turn asks for less, or finds that a claim was dropped meanwhile. A file system that
+ * refuses locks and tells of none would go on so for ever: it stops nobody. */
 size_t claims_take(int fd, uint64_t table, size_t first, size_t count, size_t *ret_busy)
 {
 	*ret_busy = 0;
-	while (count) {
+	for (unsigned turn = 0; count && turn < TURNS_MOST; turn++) {
 		struct flock lock = lock_on(F_WRLCK, table, first, count);
 		if (fcntl(fd, F_OFD_SETLK, &lock) == 0 ||
 			(errno != EAGAIN && errno != EACCES))

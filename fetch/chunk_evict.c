@@ -75,7 +75,7 @@ static uint64_t *place_of(const struct going *g, uint64_t inode)
 
 static bool is_going(const struct going *g, uint64_t inode)
 {
-	return g->size && *place_of(g, inode) == inode;
+	return g->size && inode && *place_of(g, inode) == inode;
 }
 
 /* Twice as large as before. False when out of memory. */

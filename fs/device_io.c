@@ -14,9 +14,18 @@ static const struct device_io *attached;
  * are never 0, notifications' always are). */
 static atomic_uint_least64_t init_unique;
 
+static atomic_int waiting;
+
+bool device_io_idle(void)
+{
+	return atomic_load(&waiting) > 0;
+}
+
 static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
 {
+	atomic_fetch_add(&waiting, 1);
 	ssize_t got = read(fd, buf, size);
+	atomic_fetch_sub(&waiting, 1);
 	if (got < 0 && errno == ENODEV) {
 		attached->gone(attached->arg);
 		errno = ENODEV;

@@ -12,6 +12,8 @@
 #ifndef LARDER_FS_DEVICE_IO_H
 #define LARDER_FS_DEVICE_IO_H
 
+#include <stdbool.h>
+
 #include "fs/fuse.h"
 
 struct device_io {
@@ -23,5 +25,8 @@ struct device_io {
 /* After fuse_session_mount(), before the loop. io (borrowed) outlives the session.
  * 0 or -errno. */
 int device_io_attach(struct fuse_session *session, const struct device_io *io);
+
+/* Does a thread wait for requests now? */
+bool device_io_idle(void);
 
 #endif

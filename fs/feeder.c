@@ -2,16 +2,20 @@
 
 #include <sys/stat.h>
 
+#include "fetch/base/lock.h"
 #include "fs/attributes.h"
+#include "fs/device_io.h"
 
 #define NEIGHBOURS_MOST 1024 /* siblings looked at, each way */
 
-/* The span holds the frame until it is released. */
+/* Marks are of inodes, so of primaries: another name of the file that is being read would
+ * wait for the answer to that very read. The span holds the frame until it is released. */
 static bool content_at_hand(struct generation *g, uint32_t entry, struct span *ret)
 {
 	const struct index *ix = generation_index(g);
 	struct entry_info info;
-	if (!S_ISREG(index_mode(ix, entry)) || marks_has(generation_marks(g), entry))
+	if (!S_ISREG(index_mode(ix, entry)) || index_primary(ix, entry) != entry ||
+		marks_has(generation_marks(g), entry))
 		return false;
 	index_info(ix, entry, &info);
 	return info.size && info.size <= FEEDER_MOST &&
@@ -30,13 +34,56 @@ static void feed_file(struct feeder *f, struct generation *g, uint32_t entry)
 	reader_release(generation_reader(g), &span, 1);
 }
 
+void feeder_init(struct feeder *f)
+{
+	*f = (struct feeder){
+		.lock = PTHREAD_MUTEX_INITIALIZER, .rested = PTHREAD_COND_INITIALIZER};
+}
+
+void feeder_finish(struct feeder *f)
+{
+	pthread_cond_destroy(&f->rested);
+	pthread_mutex_destroy(&f->lock);
+}
+
+static bool begin(struct feeder *f)
+{
+	LOCK_SCOPE(&f->lock);
+	if (!f->store || f->stopped || !f->has_help(f->arg))
+		return false;
+	f->busy++;
+	return true;
+}
+
+static bool is_stopped(struct feeder *f)
+{
+	LOCK_SCOPE(&f->lock);
+	return f->stopped;
+}
+
+static void end_feeding(struct feeder *f)
+{
+	LOCK_SCOPE(&f->lock);
+	if (!--f->busy)
+		pthread_cond_broadcast(&f->rested);
+}
+
 /* Children [first, end) of one directory. */
 static void feed(struct feeder *f, struct generation *g, uint32_t first, uint32_t end)
 {
-	if (atomic_fetch_add(&f->busy, 1) < FEEDERS_MOST)
-		for (uint32_t entry = first; entry < end; entry++)
-			feed_file(f, g, entry);
-	atomic_fetch_sub(&f->busy, 1);
+	if (!begin(f))
+		return;
+	for (uint32_t entry = first; entry < end && !is_stopped(f); entry++)
+		feed_file(f, g, entry);
+	end_feeding(f);
+}
+
+void feeder_stop(struct feeder *f)
+{
+	LOCK_SCOPE(&f->lock);
+	f->stopped = true;
+	while (f->busy)
+		pthread_cond_wait(&f->rested, &f->lock);
 }
 
 static bool is_elsewhere(
@@ -48,27 +95,40 @@ static bool is_elsewhere(
 	return place < begin || place >= end;
 }
 
-void feeder_read(struct feeder *f, struct generation *g, uint32_t entry)
+/* Siblings of `entry` that lie in its frame, or are no files; itself among them. */
+static void find_neighbours(
+	const struct index *ix, uint32_t entry, uint32_t *ret_first, uint32_t *ret_end)
 {
-	const struct index *ix = generation_index(g);
-	uint32_t directory = index_parent(ix, entry), count;
-	if (!marks_set(generation_marks(g), entry) || !f->store ||
-		!marks_has(generation_marks(g), directory) || generation_retired(g))
-		return;
+	uint32_t count;
 	uint64_t begin;
 	uint32_t frame = index_frame_at(ix, index_place(ix, entry), &begin);
 	uint64_t end = index_frame_begin(ix, frame + 1);
-	uint32_t least = index_children(ix, directory, &count), most = least + count;
+	uint32_t least = index_children(ix, index_parent(ix, entry), &count);
+	uint32_t most = least + count;
 	if (entry - least > NEIGHBOURS_MOST)
 		least = entry - NEIGHBOURS_MOST;
 	if (most - entry > NEIGHBOURS_MOST)
 		most = entry + NEIGHBOURS_MOST;
-	uint32_t first = entry, last = entry + 1;
-	while (first > least && !is_elsewhere(ix, first - 1, begin, end))
-		first--;
-	while (last < most && !is_elsewhere(ix, last, begin, end))
-		last++;
-	feed(f, g, first, last);
+	*ret_first = entry;
+	*ret_end = entry + 1;
+	while (*ret_first > least && !is_elsewhere(ix, *ret_first - 1, begin, end))
+		--*ret_first;
+	while (*ret_end < most && !is_elsewhere(ix, *ret_end, begin, end))
+		++*ret_end;
+}
+
+void feeder_read(struct feeder *f, struct generation *g, uint32_t entry)
+{
+	const struct index *ix = generation_index(g);
+	struct marks *marks = generation_marks(g);
+	struct entry_info info;
+	uint32_t first, end;
+	index_info(ix, entry, &info);
+	if (!marks_set(marks, entry) || !marks_has(marks, index_parent(ix, entry)) ||
+		!info.size || generation_retired(g))
+		return;
+	find_neighbours(ix, entry, &first, &end);
+	feed(f, g, first, end);
 }
 
 static void session_store(void *arg, uint64_t inode, const void *data, size_t len)
@@ -78,8 +138,14 @@ static void session_store(void *arg, uint64_t inode, const void *data, size_t le
 	fuse_lowlevel_notify_store(arg, inode, 0, &content, 0);
 }
 
+static bool session_has_help(void *arg)
+{
+	return device_io_idle();
+}
+
 void feeder_attach(struct feeder *f, struct fuse_session *session)
 {
 	f->arg = session;
 	f->store = session_store;
+	f->has_help = session_has_help;
 }

@@ -10,26 +10,41 @@
  *
  * The worker does it before it answers the read: afterwards it would run a race with the
  * reader, for one file after the other. Storing waits for the page lock of a read that is
- * under way, so files that somebody reads are left out, and at most FEEDERS_MOST workers
- * feed at once: the others answer such reads. No lock.
+ * under way, and that read for a worker. So a file whose read has come to a worker is left
+ * out, and nothing is fed unless another worker waits for requests: there always is one
+ * that does not feed. Before the workers end, feeder_stop() sees to it that none is at it.
+ *
+ * The mutex guards who is at it, and is a leaf; not held while the kernel is talked to.
  */
 #ifndef LARDER_FS_FEEDER_H
 #define LARDER_FS_FEEDER_H
 
-#include <stdatomic.h>
+#include <pthread.h>
 
 #include "fs/fuse.h"
 #include "fs/generation.h"
 
-#define FEEDERS_MOST 4
-#define FEEDER_MOST  (256u << 10) /* bytes of a file that is fed */
+#define FEEDER_MOST (256u << 10) /* bytes of a file that is fed */
 
 struct feeder {
 	/* Gives the kernel a whole file; a test has its own. NULL: there is no kernel. */
 	void (*store)(void *arg, uint64_t inode, const void *data, size_t len);
+	/* Does another worker wait for requests? */
+	bool (*has_help)(void *arg);
 	void *arg;
-	atomic_int busy; /* workers feeding */
+
+	pthread_mutex_t lock;
+	pthread_cond_t rested;
+	unsigned busy; /* workers feeding; under lock */
+	bool stopped;  /* under lock */
 };
+
+void feeder_init(struct feeder *f);
+void feeder_finish(struct feeder *f); /* nobody feeds any more */
+
+/* From now on nothing is fed; returns when nobody is at it any more. Workers still answer
+ * reads meanwhile. */
+void feeder_stop(struct feeder *f);
 
 /* Content of this file is about to be given to the kernel. The directories that the kernel
  * knows the inodes of bear a mark (generation_marks()). */

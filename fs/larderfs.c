@@ -99,6 +99,7 @@ int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct
 	gate_init(&l->gate);
 	setbacks_init(&l->setbacks);
 	complaints_init(&l->complaints);
+	feeder_init(&l->feeder);
 	int r = start(l, o, e);
 	if (r < 0) {
 		larderfs_free(l);
@@ -162,6 +163,7 @@ void larderfs_cancel(struct larderfs *l)
 
 void larderfs_detach(struct larderfs *l)
 {
+	feeder_stop(&l->feeder);
 	notifier_stop(l->notifier);
 }
 
@@ -184,6 +186,7 @@ void larderfs_free(struct larderfs *l)
 	keyspace_free(l->keyspace);
 	requests_finish(&l->requests);
 	complaints_finish(&l->complaints);
+	feeder_finish(&l->feeder);
 	setbacks_finish(&l->setbacks);
 	gate_finish(&l->gate);
 	slots_finish(&l->slots);

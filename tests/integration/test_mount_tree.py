@@ -29,6 +29,20 @@ class MountedTree(unittest.TestCase):
     def assert_equal_trees(self, mount, **options):
         self.assertEqual(compare_trees(self.tree, mount.path, **options), [])
 
+    def test_names_of_one_file_are_read_where_they_are_listed(self):
+        """What a listing knows is fed to the kernel, but never what is being read."""
+        (self.tree / "dir").mkdir(parents=True)
+        (self.tree / "dir" / "a").write_text("one\n")
+        for name in "dir/b", "dir/c", "top":
+            os.link(self.tree / "dir" / "a", self.tree / name)
+        (self.tree / "dir" / "d").write_text("two\n")
+        self.commit()
+        mount = self.mount()
+        read = subprocess.run(
+            ["sh", "-c", "ls -lR . >/dev/null; cat dir/b dir/d dir/a top"], timeout=20,
+            cwd=mount.path, capture_output=True, text=True, check=True)
+        self.assertEqual(read.stdout, "one\ntwo\none\none\n")
+
     def test_random_trees(self):
         for _ in range(3):
             with TempDir() as home:

@@ -28,6 +28,13 @@ static void on_store(void *arg, uint64_t inode, const void *data, size_t len)
 	kernel.gifts[kernel.count++].text[len] = '\0';
 }
 
+static bool help;
+
+static bool on_help(void *arg)
+{
+	return help;
+}
+
 /* --- a generation: a directory of small files, cut into two frames -------------------- */
 
 struct fixture {
@@ -57,6 +64,7 @@ static void put(struct fixture *f)
 	builder_dir(b, "d");
 	for (unsigned i = 0; i < 6; i++)
 		builder_file(b, names[i], texts[i], strlen(texts[i]));
+	builder_link(b, "d/h", "d/g");
 	builder_lay(b);
 	for (unsigned i = 0; i < 6; i++)
 		f->files[i] = builder_number(b, names[i]);
@@ -70,8 +78,11 @@ static void fixture_init(struct fixture *f)
 	*f = (struct fixture){
 		.store = memory_store_new(),
 		.hooks = {.opened = on_opened},
-		.feeder = {.store = on_store},
 	};
+	feeder_init(&f->feeder);
+	f->feeder.store = on_store;
+	f->feeder.has_help = on_help;
+	help = true;
 	kernel.count = 0;
 	slots_init(&f->slots);
 	f->supply = (struct supply){&f->store->base, NULL, &f->slots, 1 << 20};
@@ -82,6 +93,7 @@ static void fixture_init(struct fixture *f)
 
 static void fixture_finish(struct fixture *f)
 {
+	feeder_finish(&f->feeder);
 	generation_unref(f->g);
 	doorway_close(f->door);
 	doorway_unref(f->door);
@@ -162,19 +174,42 @@ static void a_retired_generation_is_not_fed(void **state)
 	fixture_finish(&f);
 }
 
-/* The others answer what they may have to wait for. */
-static void few_workers_feed_at_once(void **state)
+/* Who else would answer what it may have to wait for? */
+static void without_help_nothing_is_fed(void **state)
 {
 	static struct fixture f;
 	fixture_init(&f);
 	marks_set(generation_marks(f.g), f.dir);
-	atomic_store(&f.feeder.busy, FEEDERS_MOST);
+	help = false;
 	read_file(&f, 0);
 	assert_int_equal(kernel.count, 0);
-	atomic_store(&f.feeder.busy, FEEDERS_MOST - 1);
+	help = true;
 	read_file(&f, 1);
 	assert_int_equal(kernel.count, 1);
-	assert_int_equal(atomic_load(&f.feeder.busy), FEEDERS_MOST - 1);
+	assert_int_equal(f.feeder.busy, 0);
+	fixture_finish(&f);
+}
+
+static void after_the_stop_nothing_is_fed(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	marks_set(generation_marks(f.g), f.dir);
+	feeder_stop(&f.feeder);
+	read_file(&f, 0);
+	assert_int_equal(kernel.count, 0);
+	fixture_finish(&f);
+}
+
+/* Its inode is the one whose page the read has locked. */
+static void another_name_of_what_is_read_is_left_out(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	marks_set(generation_marks(f.g), f.dir);
+	read_file(&f, 5); /* h is a hard link of it */
+	assert_int_equal(kernel.count, 1);
+	expect_given(&f, 4);
 	fixture_finish(&f);
 }
 
@@ -196,7 +231,9 @@ int main(void)
 		cmocka_unit_test(nothing_is_given_twice),
 		cmocka_unit_test(who_does_not_list_is_fed_nothing),
 		cmocka_unit_test(a_retired_generation_is_not_fed),
-		cmocka_unit_test(few_workers_feed_at_once),
+		cmocka_unit_test(without_help_nothing_is_fed),
+		cmocka_unit_test(after_the_stop_nothing_is_fed),
+		cmocka_unit_test(another_name_of_what_is_read_is_left_out),
 		cmocka_unit_test(without_a_session_nothing_is_fed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,10 @@ static void a_miss_brings_its_surroundings(void **state)
 	scripted_release(&f.source);
 	assert_int_equal(pthread_join(thread, &code), 0);
 	assert_null(code);
+	struct readahead_stats s;
+	prefetching_stats(q, &s);
+	assert_true(s.wished > 0);
+	assert_false(s.bulk);
 }
 
 /* Reads that somebody waited for, of those in the log. */

@@ -287,7 +287,9 @@ class Link(ProxyTest):
         for thread in threads:
             thread.join()
         self.assertGreaterEqual(max(ended) - begin, 0.19)
-        self.assertGreater(min(ended) - begin, 0.6 * (max(ended) - begin))
+        # one after the other the first would end after a part of the time like its share;
+        # how late the last one's thread sees its end is up to a busy machine
+        self.assertGreater(min(ended) - begin, 0.4 * (max(ended) - begin))
 
     def test_latency_costs_no_throughput(self):
         self.proxy.rtt(100)

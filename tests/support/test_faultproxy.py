@@ -272,8 +272,8 @@ class Link(ProxyTest):
                                      ("/e", "PUT", bytes(1_000_000))):
             self.assertTrue(0.095 <= self.timed(target, method, body, tries=3) < 0.3)
 
-    def test_total_rate_is_shared_fairly(self):
-        self.proxy.total_rate(20_000_000)
+    def first_and_last_of_four(self):
+        """When the first and the last of four at once had all of their megabyte."""
         ended = []
 
         def work():
@@ -286,10 +286,14 @@ class Link(ProxyTest):
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertGreaterEqual(max(ended) - begin, 0.19)
-        # one after the other the first would end after a part of the time like its share;
-        # how late the last one's thread sees its end is up to a busy machine
-        self.assertGreater(min(ended) - begin, 0.4 * (max(ended) - begin))
+        return min(ended) - begin, max(ended) - begin
+
+    def test_total_rate_is_shared_fairly(self):
+        """Of the best of three tries: a busy machine may let a thread see its end late."""
+        self.proxy.total_rate(20_000_000)
+        tries = [self.first_and_last_of_four() for _ in range(3)]
+        self.assertGreaterEqual(min(last for _, last in tries), 0.19)
+        self.assertGreater(max(first / last for first, last in tries), 0.6)
 
     def test_latency_costs_no_throughput(self):
         self.proxy.rtt(100)

@@ -130,13 +130,16 @@ static bool get_from_fallback(const struct chunk_read *r, size_t i)
 	return true;
 }
 
-/* The object is gone, or another one is there: each chunk may still be elsewhere. */
+/* The object is gone, or another one is there: each chunk may still be elsewhere. Why it
+ * is not found there is nobody's business: code and its sentence stay. */
 static int fall_back(const struct chunk_read *r, size_t begin, size_t end, int code)
 {
 	if (!r->s->fallback || (code != -ESTALE && code != -ENOENT))
 		return code;
+	struct chunk_read quiet = *r;
+	quiet.e = NULL;
 	for (size_t i = begin; i < end; i++) {
-		if (!get_from_fallback(r, i))
+		if (!get_from_fallback(&quiet, i))
 			return code;
 		keep(r, i, i + 1);
 	}

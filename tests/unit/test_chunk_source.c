@@ -8,6 +8,16 @@
 #define CHUNKS 8
 #define SIZE   360 /* bytes: chunk i has 10 * (i + 1) */
 
+/* Linked with --wrap: a digest may lack memory. */
+static bool digests_fail;
+
+int __real_digest_of(const void *data, size_t len, struct digest *ret);
+int __wrap_digest_of(const void *data, size_t len, struct digest *ret);
+int __wrap_digest_of(const void *data, size_t len, struct digest *ret)
+{
+	return digests_fail ? -ENOMEM : __real_digest_of(data, len, ret);
+}
+
 /* The inner source: a recording of what is asked of it, and faults to order. */
 struct inner {
 	struct range_source base;
@@ -233,6 +243,22 @@ static void what_the_fallback_lacks_leaves_the_error(void **state)
 	assert_int_equal(stats_of(f).fallback_hits, 1);
 }
 
+/* The code, and the sentence that goes with it. */
+static void what_the_fallback_meets_is_not_the_reason(void **state)
+{
+	struct fixture *f = *state;
+	struct error e = {0};
+	chunk_source_set_fallback(f->source, fallback, f);
+	f->inner.fails = -ESTALE;
+	f->fallback_has = 0xff;
+	digests_fail = true;
+	int r = read_chunks(f, 1, 4, &e);
+	digests_fail = false;
+	assert_int_equal(r, -ESTALE);
+	assert_int_equal(e.code, -ESTALE);
+	assert_string_equal(e.text, "ordered to fail");
+}
+
 static void reads_are_whole_chunks(void **state)
 {
 	struct fixture *f = *state;
@@ -294,6 +320,7 @@ int main(void)
 		TEST(wrong_twice_is_an_error_and_not_kept),
 		TEST(the_fallback_serves_a_replaced_object),
 		TEST(what_the_fallback_lacks_leaves_the_error),
+		TEST(what_the_fallback_meets_is_not_the_reason),
 		TEST(reads_are_whole_chunks),
 		TEST(a_table_must_fit),
 		TEST(it_works_without_a_cache),

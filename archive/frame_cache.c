@@ -220,6 +220,14 @@ bool frame_touch(struct frame_cache *c, uint32_t frame)
 	return true;
 }
 
+static struct frame *frame_ref(struct frame_cache *c, struct frame *f)
+{
+	if (!f->refs)
+		list_remove(c, f);
+	f->refs++;
+	return f;
+}
+
 /* Under lock. A reference to the frame in the slot, or to a new one that is the caller's
  * to load. NULL: out of memory. */
 struct frame *frame_acquire(struct frame_cache *c, uint32_t number, bool *ret_claimed)
@@ -232,10 +240,7 @@ struct frame *frame_acquire(struct frame_cache *c, uint32_t number, bool *ret_cl
 		c->stats.hits++;
 	else
 		c->stats.waits++;
-	if (!f->refs)
-		list_remove(c, f);
-	f->refs++;
-	return f;
+	return frame_ref(c, f);
 }
 
 bool frame_cache_lacks(struct frame_cache *c, uint32_t first, size_t count)
@@ -250,11 +255,11 @@ bool frame_cache_lacks(struct frame_cache *c, uint32_t first, size_t count)
 struct frame *frame_cache_peek(struct frame_cache *c, uint32_t frame, bool *ret_news)
 {
 	LOCK_SCOPE(&c->lock);
-	bool claimed;
-	if (!c->slots[frame] || c->slots[frame]->state != READY)
+	struct frame *f = c->slots[frame];
+	if (!f || f->state != READY)
 		return NULL;
 	*ret_news = frame_touch(c, frame);
-	return frame_acquire(c, frame, &claimed);
+	return frame_ref(c, f);
 }
 
 void frame_cache_put(struct frame_cache *c, struct frame *const *frames, size_t count)

@@ -31,7 +31,7 @@ int frame_cache_get(struct frame_cache *c, const struct call *call, uint32_t fir
 bool frame_cache_lacks(struct frame_cache *c, uint32_t first, size_t count);
 
 /* A reference to the frame if it is READY; else NULL. *ret_news: nobody had demanded it
- * before. */
+ * before. Nobody has read it yet: it is no hit. */
 struct frame *frame_cache_peek(struct frame_cache *c, uint32_t frame, bool *ret_news);
 void frame_cache_put(struct frame_cache *c, struct frame *const *frames, size_t count);
 

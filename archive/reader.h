@@ -52,7 +52,8 @@ int reader_read(struct reader *r, const struct call *call, uint32_t entry,
 	uint64_t offset, size_t len, void *buf, size_t *ret_read, struct error *e);
 
 /* The whole content of a regular file that lies in one frame, if that is READY; waits for
- * nothing, and counts as a demand that did not wait. False: no such span. */
+ * nothing. It touches the frame as a demand does, but is no hit: what is peeked at is given
+ * away unasked, often many times a frame. False: no such span. */
 bool reader_peek(struct reader *r, uint32_t entry, struct span *ret);
 
 /* Loads what is absent of frames [first, first + count), within the archive, for later;
@@ -88,8 +89,8 @@ const struct archive *reader_archive(const struct reader *r); /* borrowed */
 struct reader_stats {
 	uint64_t decoded_frames;
 	uint64_t decoded_bytes;
-	uint64_t hits;           /* frames found READY */
-	uint64_t waits;          /* frames found LOADING */
+	uint64_t hits;           /* frames that a demand found READY */
+	uint64_t waits;          /* the same, LOADING */
 	uint64_t touched_frames; /* different ones that were demanded */
 	uint64_t touched_bytes;  /* the same, as stored */
 	size_t held;             /* bytes of all buffers now: what the budget counts */

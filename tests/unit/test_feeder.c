@@ -138,6 +138,23 @@ static void a_read_brings_what_shares_its_frame(void **state)
 	fixture_finish(&f);
 }
 
+/* How well readers are served is told by what they ask for. */
+static void what_is_given_is_no_hit(void **state)
+{
+	static struct fixture f;
+	struct reader_stats s;
+	fixture_init(&f);
+	marks_set(generation_marks(f.g), f.dir);
+	read_file(&f, 1);
+	assert_int_equal(kernel.count, 2);
+	reader_stats(generation_reader(f.g), &s);
+	assert_int_equal(s.hits, 0);
+	read_file(&f, 1);
+	reader_stats(generation_reader(f.g), &s);
+	assert_int_equal(s.hits, 1);
+	fixture_finish(&f);
+}
+
 static void nothing_is_given_twice(void **state)
 {
 	static struct fixture f;
@@ -228,6 +245,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_read_brings_what_shares_its_frame),
+		cmocka_unit_test(what_is_given_is_no_hit),
 		cmocka_unit_test(nothing_is_given_twice),
 		cmocka_unit_test(who_does_not_list_is_fed_nothing),
 		cmocka_unit_test(a_retired_generation_is_not_fed),

@@ -95,6 +95,19 @@ static int load_claimed(struct frame_cache *c, const struct call *call,
 	return r;
 }
 
+static void say_undecoded(
+	const struct frame_cache *c, uint32_t frame, int code, struct error *e)
+{
+	if (code == -ENOMEM)
+		error_set(e, code, "no memory to decode frame %" PRIu32 " of '%s'", frame,
+			c->name);
+	else
+		error_set(e, code,
+			"frame %" PRIu32 " of '%s' does not decompress to what the index "
+			"says (at offset %" PRIu64 ")",
+			frame, c->name, frame_stored_begin(c, frame));
+}
+
 /* Decodes a frame that the caller took from FETCHED to DECODING. */
 static void decode(struct frame_cache *c, struct frame *f)
 {
@@ -113,11 +126,7 @@ static void decode(struct frame_cache *c, struct frame *f)
 				&c->decoders, from + offset, stored, b.data, raw);
 	}
 	if (r < 0)
-		error_set(&why, r,
-			r == -ENOMEM ? "no memory to decode frame %" PRIu32 " of '%s'"
-				     : "frame %" PRIu32 " of '%s' does not decompress to "
-				       "what the index says",
-			f->number, c->name);
+		say_undecoded(c, f->number, r, &why);
 	{
 		LOCK_SCOPE(&c->lock);
 		run_unref(c, &f->run);

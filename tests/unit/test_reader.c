@@ -404,9 +404,12 @@ static void a_frame_that_does_not_decode_is_named(void **state)
 		assert_int_equal(reader_read(f.reader, CALL_PATIENT, f.file,
 					 frame_offset(&f, 3), 10, buf, &got, &e),
 			-EBADMSG);
-		assert_string_equal(e.text,
-			"frame 3 of 'key' does not decompress to what "
-			"the index says");
+		char expected[128];
+		snprintf(expected, sizeof(expected),
+			"frame 3 of 'key' does not decompress to what the index says (at "
+			"offset %llu)",
+			(unsigned long long)offsets[3]);
+		assert_string_equal(e.text, expected);
 	}
 	assert_int_equal(got, 77);
 	assert_int_equal(scripted_reads(&f.source), 2);

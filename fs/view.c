@@ -18,6 +18,15 @@ static size_t sum_of(const struct span *spans, size_t count)
 	return sum;
 }
 
+/* The index was checked: that would be a bug of ours. */
+static int say_short(const struct view *v, uint32_t entry, struct error *e)
+{
+	char path[256];
+	index_path(generation_index(v->from), entry, path, sizeof(path));
+	return error_set(e, -EIO, "'%s' in '%s' is shorter than its index says", path,
+		archive_name(generation_archive(v->from)));
+}
+
 /* Appends spans until all `len` bytes are there. -E2BIG: there are too many. */
 static int gather(struct view *v, const struct call *call, uint32_t entry,
 	uint64_t offset, struct error *e)
@@ -33,8 +42,7 @@ static int gather(struct view *v, const struct call *call, uint32_t entry,
 		if (r < 0)
 			return r;
 		if (!got)
-			return error_set(
-				e, -EIO, "a file is shorter than its index says");
+			return say_short(v, entry, e);
 		have += sum_of(v->spans + v->count, got);
 		v->count += got;
 	}
@@ -51,7 +59,7 @@ static int copy_together(struct view *v, const struct call *call, uint32_t entry
 	int r = reader_read(generation_reader(v->from), call, entry, offset, v->len,
 		v->copied, &got, e);
 	if (r == 0 && got != v->len)
-		return error_set(e, -EIO, "a file is shorter than its index says");
+		return say_short(v, entry, e);
 	return r;
 }
 

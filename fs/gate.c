@@ -124,11 +124,24 @@ static enum verdict queue_or_enter(struct gate *g, struct gate_queued *q)
 	return VERDICT_QUEUED;
 }
 
-static void run_later(struct gate *g, const struct job *job)
+static void run_inside(struct gate *g, struct job *job)
+{
+	job->run(job);
+	leave(g);
+}
+
+static void force_entry(struct gate *g)
+{
+	LOCK_SCOPE(&g->lock);
+	g->inside++;
+}
+
+static void run_later(struct gate *g, struct job *job)
 {
 	struct gate_queued *q = malloc(sizeof(*q));
 	if (!q) {
-		fuse_reply_err(job->req, EIO);
+		force_entry(g);
+		run_inside(g, job);
 		return;
 	}
 	*q = (struct gate_queued){
@@ -152,12 +165,10 @@ static void run_later(struct gate *g, const struct job *job)
 
 void gate_run(struct gate *g, struct job *job)
 {
-	if (!enter(g)) {
+	if (enter(g))
+		run_inside(g, job);
+	else
 		run_later(g, job);
-		return;
-	}
-	job->run(job);
-	leave(g);
 }
 
 void gate_cancel_waiting(struct gate *g)

@@ -65,6 +65,15 @@ static void req_init(struct fuse_req *req)
 	req->ctx.pid = 0; /* out of sight: always taken to want to stop */
 }
 
+static _Thread_local bool no_memory;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	return no_memory ? NULL : __real_malloc(size);
+}
+
 /* Does this thread want to stop? Told by the test. */
 static atomic_bool wants_stop;
 
@@ -193,6 +202,32 @@ static void a_full_gate_sends_workers_back(void **state)
 	gate_finish(&g);
 }
 
+static void *work_without_memory(void *arg)
+{
+	no_memory = true;
+	return work(arg);
+}
+
+static void what_cannot_be_queued_is_let_in(void **state)
+{
+	static struct gate g;
+	static struct fuse_req reqs[GATE_MOST + 1];
+	static struct worker workers[GATE_MOST];
+	fill(&g, workers, reqs);
+	req_init(&reqs[GATE_MOST]);
+	struct worker poor = {.gate = &g, .req = &reqs[GATE_MOST]};
+	pthread_create(&poor.thread, NULL, work_without_memory, &poor);
+	wait_inside(GATE_MOST + 1);
+	open_hall(true);
+	pthread_join(poor.thread, NULL);
+	join(workers);
+	assert_int_equal(atomic_load(&reqs[GATE_MOST].answer), 0);
+	unsigned inside, waiting;
+	gate_stats(&g, &inside, &waiting);
+	assert_int_equal(inside, 0);
+	gate_finish(&g);
+}
+
 static void who_waits_outside_may_leave(void **state)
 {
 	static struct gate g;
@@ -302,6 +337,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(a_full_gate_sends_workers_back),
+		TEST(what_cannot_be_queued_is_let_in),
 		TEST(who_waits_outside_may_leave),
 		TEST(the_end_answers_everybody),
 		TEST(an_interrupt_ends_a_wait),

@@ -48,8 +48,10 @@ int ops_explain(const struct job *job, const char *key, int code, const struct e
 	if (!job->second_try) /* or else who tries often enough would fail for ever */
 		setbacks_note(&l->setbacks, clock_monotonic_ns(), job->subject,
 			job->offset, job->size, job->deadline_ns);
-	complain(&l->complaints, LOG_ERROR, key, code,
-		e->text[0] ? e->text : strerror(-code));
+	const char *sentence = e->text[0] ? e->text : strerror(-code);
+	/* Each damaged frame is an event of its own; a store that fails is one event. */
+	complain(&l->complaints, LOG_ERROR, code == -EBADMSG ? sentence : key, code,
+		sentence);
 	return shown;
 }
 

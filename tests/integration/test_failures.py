@@ -151,6 +151,19 @@ class Failures(unittest.TestCase):
         self.set_body(BytesBody(self.object))
         self.assert_right_soon(mount, 0)
 
+    def test_each_damaged_frame_is_named(self):
+        mount = self.mount()
+        damaged = bytearray(self.object)
+        places = (1 << 20, 5 << 20)
+        for at in places:
+            damaged[at + 30_000] ^= 0x10  # what does not compress lies where it was
+        self.set_body(BytesBody(bytes(damaged)))
+        for at in places:
+            self.assert_fails(errno.EIO, mount, at)
+        lines = [line for line in mount.log().splitlines() if "wrong digest" in line]
+        self.assertEqual(len(lines), len(places), lines)
+        self.assertEqual(len({line.split(" of ")[0] for line in lines}), len(places), lines)
+
     # -- credentials and clocks
 
     def test_credentials_that_expire_in_the_middle(self):

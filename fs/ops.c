@@ -38,6 +38,13 @@ void ops_run_job(fuse_req_t req, const struct job *job)
 	gate_run(&l->gate, &copy);
 }
 
+void ops_lack_memory(fuse_req_t req)
+{
+	complain(&ops_fs(req)->complaints, LOG_ERROR, "", -ENOMEM,
+		"no memory to answer a request");
+	fuse_reply_err(req, EIO);
+}
+
 int ops_explain(const struct job *job, const char *key, int code, const struct error *e,
 	int (*errno_of)(int code))
 {

@@ -42,6 +42,9 @@ void ops_run_job(fuse_req_t req, const struct job *job);
 int ops_explain(const struct job *job, const char *key, int code, const struct error *e,
 	int (*errno_of)(int code));
 
+/* Answers with EIO, and says why. */
+void ops_lack_memory(fuse_req_t req);
+
 /* Fills what fuse_reply_entry() needs for an entry; counts nothing. */
 void ops_entry_param(struct larderfs *l, struct generation *g, uint32_t entry,
 	struct fuse_entry_param *ret);

@@ -26,7 +26,7 @@ static bool reply_begin(struct listing_reply *p, fuse_req_t req, bool plus, size
 		.req = req, .l = ops_fs(req), .plus = plus, .size = size};
 	p->data = malloc(size ? size : 1);
 	if (!p->data)
-		fuse_reply_err(req, EIO);
+		ops_lack_memory(req);
 	return p->data;
 }
 

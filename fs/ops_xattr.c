@@ -30,7 +30,7 @@ static void answer_status(
 	int r = strcmp(name, STATUS_XATTR) == 0 ? status_json(l, &text, &len)
 						: status_summary(l, &text, &len);
 	if (r < 0)
-		fuse_reply_err(req, EIO);
+		ops_lack_memory(req);
 	else if (!size)
 		fuse_reply_xattr(
 			req, STATUS_MAX); /* it may have grown when it is asked for */
@@ -127,7 +127,7 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t inode, size_t size)
 			put_names(ix, entry, names);
 	}
 	if (len && !names)
-		fuse_reply_err(req, EIO);
+		ops_lack_memory(req);
 	else
 		answer_value(req, names, len, size);
 }

@@ -188,9 +188,9 @@ static int start(struct run *run, struct error *e)
 static void serve(struct run *run)
 {
 	tell_person(run);
+	switch_log(run); /* first: what is logged in between would go to /dev/null */
 	if (daemon_ready(&run->daemon) < 0)
 		return; /* whoever wanted the mount is gone */
-	switch_log(run);
 	log_info("mounted '%s' on '%s'%s%s%s", store_name(run->fs->store),
 		run->place.path, run->options->key ? ", key '" : "",
 		run->options->key ? run->options->key : "", run->options->key ? "'" : "");

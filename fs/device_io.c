@@ -56,6 +56,16 @@ static ssize_t write_init(int fd, const struct iovec *iov, int count)
 	return written;
 }
 
+/* ENOENT: whoever asked has gone, or a notice is of something the kernel does not know.
+ * ENOMEM is said by libfuse alone: to us that is EIO, with a line of its own. */
+static void look_for_loss(const struct fuse_out_header *header, ssize_t written)
+{
+	int code = written < 0 ? -errno : header->error;
+	bool lost = written < 0 ? code != -ENOENT && code != -ENODEV : code == -ENOMEM;
+	if (header->unique && lost)
+		attached->lost(attached->arg, code);
+}
+
 static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	const struct fuse_out_header *header = iov[0].iov_base;
@@ -64,7 +74,11 @@ static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdat
 		atomic_store(&init_unique, 0);
 		return write_init(fd, iov, count);
 	}
-	return writev(fd, iov, count);
+	ssize_t written = writev(fd, iov, count);
+	int saved = errno;
+	look_for_loss(header, written);
+	errno = saved;
+	return written;
 }
 
 int device_io_attach(struct fuse_session *session, const struct device_io *io)

@@ -7,6 +7,9 @@
  * nothing is mounted any more, `gone` is called, perhaps several times and from several
  * threads: requests that still wait for the store wait for nobody.
  *
+ * An answer that the kernel does not take, or that libfuse had no memory for, is an error
+ * to whoever asked, and nobody else would tell of it: `lost` is called, from any thread.
+ *
  * There is one session in a process.
  */
 #ifndef LARDER_FS_DEVICE_IO_H
@@ -19,6 +22,7 @@
 struct device_io {
 	void (*ready)(void *arg);
 	void (*gone)(void *arg);
+	void (*lost)(void *arg, int code); /* -errno */
 	void *arg;
 };
 

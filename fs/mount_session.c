@@ -105,6 +105,15 @@ static void on_gone(void *arg)
 	larderfs_cancel(s->fs);
 }
 
+static void on_lost(void *arg, int code)
+{
+	struct mount_session *s = arg;
+	char sentence[ERROR_TEXT_SIZE];
+	snprintf(sentence, sizeof(sentence), "an answer did not get to the kernel: %s",
+		strerror(-code));
+	complain(&s->fs->complaints, LOG_ERROR, "", code, sentence);
+}
+
 /* Mounts, and hangs our parts on the session. */
 static int mount_it(
 	struct mount_session *s, const struct session_options *o, struct error *e)
@@ -119,7 +128,7 @@ static int mount_it(
 			"cannot mount on '%s'%s%s; 'larder doctor' tells what is missing, "
 			"'larder restore' needs no FUSE",
 			s->place.path, last_words[0] ? ": " : "", last_words);
-	s->io = (struct device_io){on_ready, on_gone, s};
+	s->io = (struct device_io){on_ready, on_gone, on_lost, s};
 	int r = device_io_attach(s->fuse, &s->io);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot use '/dev/fuse'");

@@ -265,8 +265,9 @@ int chunk_cache_get(struct chunk_cache *c, const struct digest *d, size_t len, v
 		record_use(fd, &st);
 	if (r != -EBADMSG)
 		return r;
-	if (unlinkat(c->chunks, name, 0) == 0)
-		tally_change(&c->tally, -(int64_t)chunk_share(&st));
+	/* A file goes with its last name; one that is elsewhere is for a scan to see. */
+	if (unlinkat(c->chunks, name, 0) == 0 && st.st_nlink <= 1)
+		tally_change(&c->tally, -(int64_t)st.st_size);
 	return r;
 }
 

@@ -10,27 +10,23 @@
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/digest.h"
+#include "fetch/inode_set.h"
 
 #define AGES          (64u << 10) /* minutes: 45 days; what is older counts as that old */
 #define AGE_SECONDS   60
 #define TEMP_LIFETIME 3600 /* seconds */
 
-/* The files of several names that are being removed: a hash table of their numbers. */
-struct going {
-	uint64_t *inodes; /* owned; size of them, a power of two; 0: free */
-	size_t size, count;
-};
-
 struct pass {
 	int64_t now_s;
 	uint64_t *bytes_by_age; /* AGES of them; owned by chunk_evict() */
 	struct evict_result sum;
+	struct inode_set met; /* files of several names that are in the sum */
 	/* of the second pass */
 	bool removing;
 	unsigned threshold;    /* older than this goes */
 	uint64_t of_threshold; /* bytes still to go of that very age */
-	struct going going;
-	int failed;            /* the first -errno of unlink(2) */
+	struct inode_set going; /* files of several names, of that very age */
+	int failed;             /* the first -errno of unlink(2) */
 };
 
 typedef void visit_fn(struct pass *p, int dir, const char *name, const struct stat *st);
@@ -43,15 +39,21 @@ static unsigned age_of(const struct pass *p, const struct stat *st)
 	return age < AGES ? (unsigned)age : AGES - 1;
 }
 
-uint64_t chunk_share(const struct stat *st)
+/* A file counts under the first of its names that is met, and whole, for it may have others
+ * elsewhere. Without memory it counts under each for a share. */
+static uint64_t bytes_of(struct pass *p, const struct stat *st)
 {
-	return (uint64_t)st->st_size / (st->st_nlink ? st->st_nlink : 1);
+	int first = st->st_nlink > 1 ? inode_set_add(&p->met, st->st_ino) : 1;
+	uint64_t size = (uint64_t)st->st_size;
+	return first < 0 ? size / st->st_nlink : first ? size : 0;
 }
 
 static void count(struct pass *p, const struct stat *st)
 {
-	p->sum.bytes += chunk_share(st);
+	uint64_t bytes = bytes_of(p, st);
+	p->sum.bytes += bytes;
 	p->sum.chunks++;
+	p->bytes_by_age[age_of(p, st)] += bytes;
 }
 
 static void remove_chunk(struct pass *p, int dir, const char *name, const struct stat *st)
@@ -65,43 +67,6 @@ static void remove_chunk(struct pass *p, int dir, const char *name, const struct
 	p->sum.removed++;
 }
 
-static uint64_t *place_of(const struct going *g, uint64_t inode)
-{
-	size_t at = (size_t)(inode * UINT64_C(0x9e3779b97f4a7c15) >> 20);
-	while (g->inodes[at & (g->size - 1)] && g->inodes[at & (g->size - 1)] != inode)
-		at++;
-	return &g->inodes[at & (g->size - 1)];
-}
-
-static bool is_going(const struct going *g, uint64_t inode)
-{
-	return g->size && inode && *place_of(g, inode) == inode;
-}
-
-/* Twice as large as before. False when out of memory. */
-static bool grow(struct going *g)
-{
-	struct going larger = {.size = g->size ? 2 * g->size : 256, .count = g->count};
-	larger.inodes = calloc(larger.size, sizeof(*larger.inodes));
-	if (!larger.inodes)
-		return false;
-	for (size_t i = 0; i < g->size; i++)
-		if (g->inodes[i])
-			*place_of(&larger, g->inodes[i]) = g->inodes[i];
-	free(g->inodes);
-	*g = larger;
-	return true;
-}
-
-/* Without memory its other names stay until the next eviction. */
-static void add_going(struct going *g, uint64_t inode)
-{
-	if (2 * g->count >= g->size && !grow(g))
-		return;
-	*place_of(g, inode) = inode;
-	g->count++;
-}
-
 static bool must_go(struct pass *p, const struct stat *st)
 {
 	unsigned age = age_of(p, st);
@@ -109,14 +74,14 @@ static bool must_go(struct pass *p, const struct stat *st)
 		return false;
 	if (age > p->threshold)
 		return true;
-	if (is_going(&p->going, st->st_ino))
+	if (inode_set_has(&p->going, st->st_ino))
 		return true;
 	if (!p->of_threshold)
 		return false;
 	uint64_t size = (uint64_t)st->st_size;
 	p->of_threshold -= size < p->of_threshold ? size : p->of_threshold;
-	if (st->st_nlink > 1)
-		add_going(&p->going, st->st_ino);
+	if (st->st_nlink > 1) /* without memory its other names stay for now */
+		inode_set_add(&p->going, st->st_ino);
 	return true;
 }
 
@@ -130,7 +95,6 @@ static void visit_chunk(struct pass *p, int dir, const char *name, const struct 
 		return;
 	}
 	count(p, st);
-	p->bytes_by_age[age_of(p, st)] += chunk_share(st);
 }
 
 static void visit_temp(struct pass *p, int dir, const char *name, const struct stat *st)
@@ -167,6 +131,7 @@ static int visit_chunks(struct pass *p, int chunks)
 		char name[3] = {digits[i >> 4], digits[i & 15]};
 		r = visit_files(p, chunks, name, visit_chunk);
 	}
+	inode_set_finish(&p->met);
 	return r;
 }
 
@@ -198,7 +163,7 @@ int chunk_evict(int chunks, uint64_t limit, int64_t now_s, struct evict_result *
 	if (r == 0 && limit && p.sum.bytes > limit) {
 		choose(&p, p.sum.bytes - limit / 10 * 9);
 		r = visit_chunks(&p, chunks);
-		free(p.going.inodes);
+		inode_set_finish(&p.going);
 		if (r == 0 && p.sum.bytes > limit)
 			r = p.failed;
 	}

@@ -6,17 +6,17 @@
  * (512 KiB) whatever the cache holds. The first pass over the names fills it; when the
  * sum passes the limit, the second removes the oldest minutes until 90 % of the limit is
  * left, of the last of those minutes in no particular order. The names of a pack
- * (fetch/chunk_pack.h) go together: which packs go is kept in mind, 16 bytes each.
+ * (fetch/chunk_pack.h) go together.
+ *
+ * What counts is files, not names. Of those with several names, packs and what somebody
+ * has linked elsewhere (cp -al), the numbers are kept in mind during a pass, 16 to 32
+ * bytes each: so each counts once and whole. Its space may not be free when its last name
+ * here has gone, but then it is not in the cache any more.
  */
 #ifndef LARDER_FETCH_CHUNK_EVICT_H
 #define LARDER_FETCH_CHUNK_EVICT_H
 
 #include <stdint.h>
-
-struct stat;
-
-/* Bytes that one of a file's names stands for: the names of a pack share its size. */
-uint64_t chunk_share(const struct stat *st);
 
 struct evict_result {
 	uint64_t bytes;   /* left, of chunks */

@@ -292,6 +292,60 @@ static void damage_of_a_table_is_found(void **state)
 	assert_int_equal(get(c, 21), -EBADMSG);
 }
 
+static uint64_t tally_of(const struct scratch *dir)
+{
+	unsigned char record[32];
+	int fd = open(scratch_path(dir, "size"), O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(fd, record, sizeof(record)), sizeof(record));
+	close(fd);
+	return load_le64(record + 8);
+}
+
+/* Its names go one by one, its bytes with the last. */
+static void a_pack_that_goes_is_taken_off_the_sum_once(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	struct stat st;
+	put(c, 90);
+	put_run(c, 0, RUN);
+	assert_int_equal(stat(chunk_path(&dir, 0), &st), 0);
+	assert_int_equal(tally_of(&dir), CHUNK + st.st_size);
+	assert_int_equal(truncate(chunk_path(&dir, 0), 5), 0);
+	overwrite(chunk_path(&dir, 0), st.st_size - 1, "X"); /* of the same size again */
+	for (unsigned i = 0; i < RUN; i++) {
+		assert_int_equal(tally_of(&dir), CHUNK + st.st_size);
+		assert_int_equal(get(c, i), -EBADMSG);
+	}
+	assert_int_equal(tally_of(&dir), CHUNK);
+}
+
+/* cp -al: half of each file's names are not in the cache. */
+static void what_is_linked_elsewhere_counts_whole(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	char elsewhere[64];
+	struct stat st;
+	put_run(c, 0, RUN);
+	for (unsigned n = 20; n < 40; n++)
+		put(c, n);
+	for (unsigned n = 0; n < 40; n += n == RUN - 1 ? RUN + 1 : 1) {
+		snprintf(elsewhere, sizeof(elsewhere), "copy-%u", n);
+		assert_int_equal(link(chunk_path(&dir, n), scratch_path(&dir, elsewhere)),
+			0);
+	}
+	assert_int_equal(stat(chunk_path(&dir, 0), &st), 0);
+	assert_int_equal(st.st_nlink, 2 * RUN);
+	int chunks = open(scratch_path(&dir, "chunks"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct evict_result left;
+	assert_int_equal(chunk_evict(chunks, 0, clock_realtime_s(), &left), 0);
+	assert_int_equal(left.bytes, 20 * CHUNK + st.st_size);
+	assert_int_equal(chunk_evict(chunks, 20 * CHUNK, clock_realtime_s(), &left), 0);
+	assert_in_range(left.bytes, 1, 18 * CHUNK);
+	close(chunks);
+}
+
 /* Each file once, whatever its names. */
 static uint64_t bytes_in_files(const struct scratch *dir)
 {
@@ -742,6 +796,8 @@ int main(void)
 		cmocka_unit_test(what_is_there_parts_a_run),
 		cmocka_unit_test(damage_in_a_pack_costs_the_chunk_alone),
 		cmocka_unit_test(damage_of_a_table_is_found),
+		cmocka_unit_test(a_pack_that_goes_is_taken_off_the_sum_once),
+		cmocka_unit_test(what_is_linked_elsewhere_counts_whole),
 		cmocka_unit_test(packs_are_evicted_whole),
 		cmocka_unit_test(a_damaged_chunk_is_found_and_removed),
 		cmocka_unit_test(only_its_owner_may_use_it),

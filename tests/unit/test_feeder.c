@@ -2,11 +2,9 @@
 
 #include <string.h>
 
-#include "fs/doorway.h"
 #include "fs/feeder.h"
 #include "fs/inode.h"
-#include "tests/unit/archive_builder.h"
-#include "tests/unit/memory_store.h"
+#include "tests/unit/shelf.h"
 
 /* --- the kernel's part: keeps what it is given ---------------------------------------- */
 
@@ -38,19 +36,12 @@ static bool on_help(void *arg)
 /* --- a generation: a directory of small files, cut into two frames -------------------- */
 
 struct fixture {
-	struct memory_store *store;
-	struct slots slots;
-	struct supply supply;
-	struct doorway_hooks hooks;
-	struct doorway *door;
-	struct generation *g;
+	struct shelf shelf;
+	struct opened k;
+	struct generation *g; /* k's */
 	struct feeder feeder;
 	uint32_t dir, files[6];
 };
-
-static void on_opened(void *arg, const char *key, struct generation *g)
-{
-}
 
 static const char *const names[6] = {"d/a", "d/b", "d/c", "d/e", "d/f", "d/g"};
 static const char *const texts[6] = {"ay", "bee", "sea", "", "eff", "gee"};
@@ -59,7 +50,6 @@ static const char *const texts[6] = {"ay", "bee", "sea", "", "eff", "gee"};
 static void put(struct fixture *f)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
-	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
 	b->cut = 512 + 512 + 3 * 1024;
 	builder_dir(b, "d");
 	for (unsigned i = 0; i < 6; i++)
@@ -69,37 +59,27 @@ static void put(struct fixture *f)
 	for (unsigned i = 0; i < 6; i++)
 		f->files[i] = builder_number(b, names[i]);
 	f->dir = builder_number(b, "d");
-	builder_object(b, &object);
-	memory_put_buf(f->store, "k", &object);
+	shelf_put(&f->shelf, "k", b);
 }
 
 static void fixture_init(struct fixture *f)
 {
-	*f = (struct fixture){
-		.store = memory_store_new(),
-		.hooks = {.opened = on_opened},
-	};
 	feeder_init(&f->feeder);
 	f->feeder.store = on_store;
 	f->feeder.has_help = on_help;
 	help = true;
 	kernel.count = 0;
-	slots_init(&f->slots);
-	f->supply = (struct supply){&f->store->base, NULL, &f->slots, 1 << 20};
+	shelf_init(&f->shelf);
 	put(f);
-	assert_int_equal(doorway_new(&f->supply, &f->hooks, "k", &f->door), 0);
-	assert_int_equal(doorway_generation(f->door, CALL_PATIENT, &f->g, NULL, NULL), 0);
+	shelf_open(&f->shelf, "k", &f->k);
+	f->g = f->k.g;
 }
 
 static void fixture_finish(struct fixture *f)
 {
 	feeder_finish(&f->feeder);
-	generation_unref(f->g);
-	doorway_close(f->door);
-	doorway_unref(f->door);
-	assert_int_equal(f->store->objects, 0);
-	slots_finish(&f->slots);
-	cleanup_memory_store(&f->store);
+	opened_close(&f->k);
+	shelf_finish(&f->shelf);
 }
 
 /* What a handler of reads does. */

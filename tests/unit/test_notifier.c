@@ -1,16 +1,12 @@
 #include "tests/unit/test.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fetch/base/lock.h"
-#include "fs/doorway.h"
 #include "fs/inode.h"
 #include "fs/notifier.h"
-#include "tests/unit/archive_builder.h"
-#include "tests/unit/memory_store.h"
+#include "tests/unit/shelf.h"
 
 /* --- the kernel's part: writes down what it is told --------------------------------- */
 
@@ -66,56 +62,35 @@ static bool was_told(uint64_t directory, const char *name)
 
 /* --- generations -------------------------------------------------------------------- */
 
-static void put(struct memory_store *s, const char *key, const char *one, const char *two)
+/* Two generations, each of a key of its own. */
+struct pair {
+	struct shelf shelf;
+	struct opened old, fresh;
+};
+
+static void put(struct pair *p, const char *key, const char *one, const char *two)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
-	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
 	builder_dir(b, one);
 	builder_file(b, two, "x", 1);
 	builder_lay(b);
-	builder_object(b, &object);
-	memory_put_buf(s, key, &object);
+	shelf_put(&p->shelf, key, b);
 }
-
-static void on_opened(void *arg, const char *key, struct generation *g)
-{
-}
-
-/* Two generations, each of a key of its own. */
-struct pair {
-	struct memory_store *store;
-	struct slots slots;
-	struct supply supply;
-	struct doorway_hooks hooks;
-	struct doorway *a, *b;
-	struct generation *old, *fresh;
-};
 
 static void pair_init(struct pair *p, const char *old_file)
 {
-	*p = (struct pair){.store = memory_store_new(), .hooks = {.opened = on_opened}};
-	slots_init(&p->slots);
-	p->supply = (struct supply){&p->store->base, NULL, &p->slots, 1 << 20};
-	put(p->store, "a", "stays", old_file);
-	put(p->store, "b", "stays", "comes");
-	assert_int_equal(doorway_new(&p->supply, &p->hooks, "a", &p->a), 0);
-	assert_int_equal(doorway_new(&p->supply, &p->hooks, "b", &p->b), 0);
-	assert_int_equal(doorway_generation(p->a, CALL_PATIENT, &p->old, NULL, NULL), 0);
-	assert_int_equal(
-		doorway_generation(p->b, CALL_PATIENT, &p->fresh, NULL, NULL), 0);
+	shelf_init(&p->shelf);
+	put(p, "a", "stays", old_file);
+	put(p, "b", "stays", "comes");
+	shelf_open(&p->shelf, "a", &p->old);
+	shelf_open(&p->shelf, "b", &p->fresh);
 }
 
 static void pair_finish(struct pair *p)
 {
-	generation_unref(p->old);
-	generation_unref(p->fresh);
-	doorway_close(p->a);
-	doorway_close(p->b);
-	doorway_unref(p->a);
-	doorway_unref(p->b);
-	assert_int_equal(p->store->objects, 0);
-	slots_finish(&p->slots);
-	cleanup_memory_store(&p->store);
+	opened_close(&p->old);
+	opened_close(&p->fresh);
+	shelf_finish(&p->shelf);
 }
 
 static void both_top_levels_are_forgotten(void **state)
@@ -124,14 +99,14 @@ static void both_top_levels_are_forgotten(void **state)
 	struct notifier *n;
 	pair_init(&p, "goes");
 	assert_int_equal(notifier_new(&ops, &n), 0);
-	notifier_succession(n, 77, p.old, p.fresh);
+	notifier_succession(n, 77, p.old.g, p.fresh.g);
 	wait_for(1, 4);
 	assert_int_equal(kernel.inodes[0], 77);
 	assert_true(was_told(77, "goes") && was_told(77, "comes"));
 	assert_true(was_told(77, "stays"));
 	/* one that is queued when it ends gives its references back */
 	notifier_stop(n);
-	notifier_succession(n, 77, p.old, p.fresh);
+	notifier_succession(n, 77, p.old.g, p.fresh.g);
 	notifier_free(n);
 	pair_finish(&p);
 }
@@ -142,19 +117,19 @@ static void names_below_are_forgotten_while_inodes_are_known(void **state)
 	static struct pair p;
 	struct notifier *n;
 	pair_init(&p, "stays/below");
-	uint64_t directory = inode_make(generation_slot(p.old), 1);
+	uint64_t directory = inode_make(generation_slot(p.old.g), 1);
 	assert_int_equal(notifier_new(&ops, &n), 0);
-	notifier_succession(n, 77, p.old, p.fresh);
+	notifier_succession(n, 77, p.old.g, p.fresh.g);
 	wait_for(1, 3);
 	notifier_free(n);
-	generation_lookup(p.old, 1);
+	generation_lookup(p.old.g, 1);
 	assert_int_equal(notifier_new(&ops, &n), 0);
-	notifier_succession(n, 77, p.old, p.fresh);
+	notifier_succession(n, 77, p.old.g, p.fresh.g);
 	wait_for(2, 7);
 	notifier_free(n);
 	assert_int_equal(kernel.name_count, 7); /* the first time nothing was known */
 	assert_true(was_told(directory, "below"));
-	generation_forget(p.old, 1);
+	generation_forget(p.old.g, 1);
 	pair_finish(&p);
 }
 

@@ -49,7 +49,7 @@ void feeder_finish(struct feeder *f)
 static bool begin(struct feeder *f)
 {
 	LOCK_SCOPE(&f->lock);
-	if (!f->store || f->stopped || !f->has_help(f->arg))
+	if (!f->store || f->stopped || f->busy == FEEDERS_MOST || !f->has_help(f->arg))
 		return false;
 	f->busy++;
 	return true;

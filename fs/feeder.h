@@ -10,9 +10,12 @@
  *
  * The worker does it before it answers the read: afterwards it would run a race with the
  * reader, for one file after the other. Storing waits for the page lock of a read that is
- * under way, and that read for a worker. So a file whose read has come to a worker is left
- * out, and nothing is fed unless another worker waits for requests: there always is one
- * that does not feed. Before the workers end, feeder_stop() sees to it that none is at it.
+ * under way, and that read for a worker, or in the gate's queue for somebody to leave. So
+ * a file that was read is left out; nothing is fed unless another worker waits
+ * for requests; and at most FEEDERS_MOST feed, so that most of those inside the gate are
+ * waiting for the store, which ends, and who is queued gets in. (Where the system refuses
+ * libfuse a second thread, no other worker ever waits, and nothing is fed.) Before the
+ * workers end, feeder_stop() sees to it that none is at it.
  *
  * The mutex guards who is at it, and is a leaf; not held while the kernel is talked to.
  */
@@ -22,9 +25,11 @@
 #include <pthread.h>
 
 #include "fs/fuse.h"
+#include "fs/gate.h"
 #include "fs/generation.h"
 
-#define FEEDER_MOST (256u << 10) /* bytes of a file that is fed */
+#define FEEDER_MOST  (256u << 10)    /* bytes of a file that is fed */
+#define FEEDERS_MOST (GATE_MOST / 4) /* workers that feed at once */
 
 struct feeder {
 	/* Gives the kernel a whole file; a test has its own. NULL: there is no kernel. */

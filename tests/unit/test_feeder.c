@@ -187,6 +187,22 @@ static void without_help_nothing_is_fed(void **state)
 	fixture_finish(&f);
 }
 
+/* Who feeds may wait for a read that is queued at the gate. */
+static void most_places_at_the_gate_are_left_to_others(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	marks_set(generation_marks(f.g), f.dir);
+	f.feeder.busy = FEEDERS_MOST;
+	read_file(&f, 0);
+	assert_int_equal(kernel.count, 0);
+	f.feeder.busy = FEEDERS_MOST - 1;
+	read_file(&f, 1);
+	assert_int_equal(kernel.count, 1);
+	f.feeder.busy = 0;
+	fixture_finish(&f);
+}
+
 static void after_the_stop_nothing_is_fed(void **state)
 {
 	static struct fixture f;
@@ -230,6 +246,7 @@ int main(void)
 		cmocka_unit_test(who_does_not_list_is_fed_nothing),
 		cmocka_unit_test(a_retired_generation_is_not_fed),
 		cmocka_unit_test(without_help_nothing_is_fed),
+		cmocka_unit_test(most_places_at_the_gate_are_left_to_others),
 		cmocka_unit_test(after_the_stop_nothing_is_fed),
 		cmocka_unit_test(another_name_of_what_is_read_is_left_out),
 		cmocka_unit_test(without_a_session_nothing_is_fed),

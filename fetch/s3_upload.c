@@ -14,6 +14,7 @@
 #define WORKERS_MAX     16
 #define COMPLETE_TRIES  4 /* after the first */
 #define ABORT_NS        (UINT64_C(5) * NS_PER_SECOND)
+#define STRAGGLERS_NS   (NS_PER_SECOND / 2) /* that parts which were cut off are given */
 
 /* A part that is full. */
 struct part {
@@ -48,6 +49,7 @@ struct s3_upload {
 	struct part *first, *last; /* under lock; waiting for a worker */
 	unsigned in_flight;        /* under lock; waiting or being sent */
 	bool stop;                 /* under lock */
+	bool cut_off;              /* under lock; a part's answer was not seen */
 	struct error failure;      /* under lock; the first */
 	char *etags[PARTS_MAX];    /* under lock; owned */
 
@@ -84,6 +86,7 @@ static void report_part(struct s3_upload *u, const struct part *p, int r, char *
 {
 	LOCK_SCOPE(&u->lock);
 	u->in_flight--;
+	u->cut_off |= r == -ECANCELED || r == -ETIMEDOUT || r == -EIO;
 	if (r == 0)
 		u->etags[p->number - 1] = etag;
 	else if (!u->failure.code)
@@ -376,11 +379,17 @@ int s3_upload_new(const struct s3_upload_options *o, const struct call *call,
 	return 0;
 }
 
+/* A part that the store has whole but has not answered may be stored after the abort, and
+ * is then left and paid for: S3 wants the abort repeated (API: AbortMultipartUpload). */
 static void abort_upload(struct s3_upload *u)
 {
-	const struct call call = {.deadline_ns = clock_monotonic_ns() + ABORT_NS};
+	uint64_t now = clock_monotonic_ns();
+	const struct call call = {.deadline_ns = now + ABORT_NS};
 	struct error e = {0};
-	if (s3_multipart_abort(&u->multipart, &call, &e) < 0)
+	int r = s3_multipart_abort(&u->multipart, &call, &e);
+	if (u->cut_off && call_pause(&call, now + STRAGGLERS_NS) == 0)
+		r = s3_multipart_abort(&u->multipart, &call, &e);
+	if (r < 0)
 		log_debug("an upload could not be aborted: %s", e.text);
 }
 

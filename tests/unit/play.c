@@ -51,6 +51,8 @@ static bool act(struct script_connection *c, const struct script_request *rq, vo
 	unsigned i = rq->number - 1;
 	const char *answer = p->answers[i < p->count ? i : p->count - 1];
 	const char *body = strchr(answer, '|');
+	if (!*answer)
+		return script_hold(c);
 	if (!body)
 		return script_send(c, answer, strlen(answer)) && false;
 	bool head = !strcmp(rq->method, "HEAD");
@@ -114,6 +116,11 @@ const char *play_origin(struct play *p)
 unsigned play_requests(struct play *p)
 {
 	return http_script_requests(p->server);
+}
+
+void play_wait_requests(struct play *p, unsigned n)
+{
+	http_script_wait_requests(p->server, n);
 }
 
 bool play_asked(struct play *p, unsigned number, const char *text)

@@ -18,6 +18,9 @@
  * begins with "HTTP/" is said as it is, and the connection then closed. */
 #define ANSWER(status, fields, body) status "\r\n" fields "|" body
 
+/* No answer: until the client closes. */
+#define PLAY_SILENCE ""
+
 struct play;
 
 /* answers: NULL-ended, borrowed. The exchanger retries `retries` times without pauses
@@ -37,6 +40,7 @@ struct exchanger *play_exchanger(struct play *p);
 const char *play_origin(struct play *p);
 
 unsigned play_requests(struct play *p);
+void play_wait_requests(struct play *p, unsigned n); /* until there have been so many */
 
 /* Request `number`, from 1: its head holds this text, in whatever case; its body does. */
 bool play_asked(struct play *p, unsigned number, const char *text);

@@ -1,5 +1,7 @@
 #include "fs/complaints.h"
 
+#include <stdio.h>
+
 #include "fetch/base/lock.h"
 
 void complaints_init(struct complaints *c)
@@ -49,12 +51,25 @@ bool complaints_due(struct complaints *c, uint64_t now_ns, const char *key, int 
 	return true;
 }
 
+static void keep(struct complaints *c, uint64_t now_ns, const char *sentence)
+{
+	LOCK_SCOPE(&c->lock);
+	c->last.when_ns = now_ns;
+	snprintf(c->last.sentence, sizeof(c->last.sentence), "%s", sentence);
+}
+
+void complaints_last(struct complaints *c, struct last_complaint *ret)
+{
+	LOCK_SCOPE(&c->lock);
+	*ret = c->last;
+}
+
 void complain(struct complaints *c, enum log_level level, const char *key, int kind,
 	const char *sentence)
 {
-	uint64_t quiet;
-	if (!log_wants(level) ||
-		!complaints_due(c, clock_monotonic_ns(), key, kind, &quiet))
+	uint64_t quiet, now_ns = clock_monotonic_ns();
+	keep(c, now_ns, sentence);
+	if (!log_wants(level) || !complaints_due(c, now_ns, key, kind, &quiet))
 		return;
 	if (quiet)
 		log_write(level, "%s (and %llu times more before)", sentence,

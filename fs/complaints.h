@@ -4,6 +4,9 @@
  * A complaint is a log line about one key and one kind of trouble. The same again within
  * COMPLAINT_NS is counted, and the count is told with the next line. The table is small,
  * the oldest gives way. The lock is a leaf; the line is written without it.
+ *
+ * The last one is kept, said or not: where nobody listens to syslog, as in most
+ * containers, it is all that is left of a reader's "Input/output error".
  */
 #ifndef LARDER_FS_COMPLAINTS_H
 #define LARDER_FS_COMPLAINTS_H
@@ -13,6 +16,7 @@
 #include <stdint.h>
 
 #include "fetch/base/call.h"
+#include "fetch/base/error.h"
 #include "fetch/base/log.h"
 
 #define COMPLAINTS_MOST 64
@@ -24,9 +28,17 @@ struct complaint {
 	uint64_t kept_quiet; /* since then */
 };
 
+/* What was complained of last. */
+struct last_complaint {
+	char sentence[ERROR_TEXT_SIZE]; /* "": there was none */
+	uint64_t when_ns;
+};
+
 struct complaints {
 	pthread_mutex_t lock;
-	struct complaint at[COMPLAINTS_MOST]; /* under lock */
+	/* under lock: */
+	struct complaint at[COMPLAINTS_MOST];
+	struct last_complaint last;
 };
 
 void complaints_init(struct complaints *c);
@@ -36,6 +48,8 @@ void complaints_finish(struct complaints *c);
  */
 bool complaints_due(struct complaints *c, uint64_t now_ns, const char *key, int kind,
 	uint64_t *ret_quiet);
+
+void complaints_last(struct complaints *c, struct last_complaint *ret);
 
 /* Logs the sentence unless it was said just now. kind: a negative errno, or any number
  * that tells troubles of one key apart. */

@@ -49,8 +49,11 @@ struct facts *facts_new(struct larderfs *l)
 	struct facts *f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
+	complaints_last(&l->complaints, &f->trouble);
+	uint64_t now_ns = clock_monotonic_ns();
+	f->trouble_s = (now_ns - f->trouble.when_ns) / NS_PER_SECOND;
 	f->store = store_name(l->store);
-	f->uptime_s = (clock_monotonic_ns() - l->started_ns) / NS_PER_SECOND;
+	f->uptime_s = (now_ns - l->started_ns) / NS_PER_SECOND;
 	f->resident = resident_bytes();
 	store_stats(l->store, &f->traffic);
 	gate_stats(&l->gate, &f->waiting, &f->queued);

@@ -27,6 +27,8 @@ struct facts {
 	struct store_stats traffic;
 	unsigned waiting, queued; /* requests */
 	uint64_t reads, read_bytes, read_errors;
+	struct last_complaint trouble;
+	uint64_t trouble_s; /* so long ago */
 	size_t keys; /* known */
 	size_t told; /* of them, below */
 	struct key_facts key[FACTS_KEYS];

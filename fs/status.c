@@ -88,6 +88,10 @@ static void put_facts(FILE *out, const struct facts *f)
 	put_number(out, "reads", f->reads);
 	put_number(out, "read_bytes", f->read_bytes);
 	put_number(out, "read_errors", f->read_errors);
+	if (f->trouble.sentence[0]) {
+		put_text(out, "trouble", f->trouble.sentence);
+		put_number(out, "trouble_age_s", f->trouble_s);
+	}
 	put_number(out, "keys_known", f->keys);
 	fputs("\"keys\":[", out);
 	for (size_t i = 0; i < f->told; i++) {
@@ -144,6 +148,9 @@ static void say_facts(FILE *out, const struct facts *f)
 	say_bytes(out, f->read_bytes);
 	fprintf(out, ", %llu failed; %u waiting\n", (big)f->read_errors,
 		f->waiting + f->queued);
+	if (f->trouble.sentence[0])
+		fprintf(out, "trouble     %s (%llu s ago)\n", f->trouble.sentence,
+			(big)f->trouble_s);
 	fprintf(out, "daemon      larderfs %s, pid %ld, up %llu s, ", LARDER_VERSION,
 		(long)getpid(), (big)f->uptime_s);
 	say_bytes(out, f->resident);

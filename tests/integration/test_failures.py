@@ -146,8 +146,12 @@ class Failures(unittest.TestCase):
         self.assert_right(mount, 4 << 20)  # the other frames are what they were
         lines = [line for line in mount.log().splitlines() if "error" in line]
         self.assertEqual(len(lines), 1, lines)
+        told = json.loads(os.getxattr(mount.path, "user.larder.status"))["trouble"]
+        summary = larder("status", mount.path).out
         for word in ("'k'", "frame", "offset"):
             self.assertIn(word, lines[0])
+            self.assertIn(word, told)
+            self.assertIn(word, summary)
         self.set_body(BytesBody(self.object))
         self.assert_right_soon(mount, 0)
 

@@ -3,6 +3,7 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,6 +325,25 @@ static void many_subjects_do_not_overflow(void **state)
 	complaints_finish(&c);
 }
 
+static void the_last_complaint_is_kept(void **state)
+{
+	static struct complaints c;
+	struct last_complaint last;
+	complaints_init(&c);
+	complaints_last(&c, &last);
+	assert_string_equal(last.sentence, "");
+	log_init("test", LOG_ERROR, open("/dev/null", O_WRONLY | O_CLOEXEC));
+	complain(&c, LOG_ERROR, "key", -EIO, "one");
+	complain(&c, LOG_ERROR, "key", -EIO, "the same, not said again");
+	complaints_last(&c, &last);
+	assert_string_equal(last.sentence, "the same, not said again");
+	assert_in_range(last.when_ns, 1, clock_monotonic_ns());
+	complain(&c, LOG_WARNING, "key", -EACCES, "what the log does not want");
+	complaints_last(&c, &last);
+	assert_string_equal(last.sentence, "what the log does not want");
+	complaints_finish(&c);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -344,6 +364,7 @@ int main(void)
 		cmocka_unit_test(names_are_subjects_of_their_own),
 		cmocka_unit_test(the_same_complaint_is_said_once_in_a_while),
 		cmocka_unit_test(many_subjects_do_not_overflow),
+		cmocka_unit_test(the_last_complaint_is_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

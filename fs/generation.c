@@ -12,6 +12,7 @@
 #include "fetch/base/log.h"
 #include "fetch/fingerprint.h"
 #include "fetch/tail_source.h"
+#include "fs/flight.h"
 
 /* Content digests are fetched when this many times their size was fetched anyway. */
 #define DIGESTS_WORTH 16
@@ -37,7 +38,7 @@ struct generation {
 
 	pthread_mutex_t lock;   /* the digests */
 	uint8_t (*digests)[16]; /* owned; under lock until set, then for ever the same */
-	bool loading;           /* under lock */
+	struct flight loading;  /* of them; under lock */
 };
 
 static int on_judge(
@@ -71,6 +72,7 @@ static void generation_free(struct generation *g)
 	archive_free(g->archive);
 	free(g->digests);
 	marks_finish(&g->marks);
+	flight_finish(&g->loading);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
 }
@@ -210,15 +212,26 @@ static int load(struct generation *g, const struct supply *supply,
 	return r < 0 ? error_set_errno(e, r, "cannot open '%s'", key) : 0;
 }
 
+static struct generation *generation_alloc(void)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+	if (g && flight_init(&g->loading) < 0) {
+		free(g);
+		return NULL;
+	}
+	if (g)
+		pthread_mutex_init(&g->lock, NULL);
+	return g;
+}
+
 int generation_new(const struct supply *supply, const char *key, struct object *object,
 	const struct call *call, const struct generation_hooks *hooks,
 	struct generation **ret, struct error *e)
 {
 	CLEANUP(cleanup_object) struct object *owned = object;
-	CLEANUP(cleanup_half_built) struct generation *g = calloc(1, sizeof(*g));
+	CLEANUP(cleanup_half_built) struct generation *g = generation_alloc();
 	if (!g)
 		return error_set_errno(e, -ENOMEM, "cannot open '%s'", key);
-	pthread_mutex_init(&g->lock, NULL);
 	g->hooks = *hooks;
 	g->slots = supply->slots;
 	atomic_init(&g->references, 1);
@@ -389,21 +402,28 @@ static bool digests_worth_it(struct generation *g, const struct outer_section *s
 	return s.fetched_bytes / DIGESTS_WORTH >= section->stored_len;
 }
 
-/* Takes the loading on; false when they are there or somebody else is at it. */
-static bool begin_loading(struct generation *g)
+static bool is_loading(struct generation *g)
 {
 	LOCK_SCOPE(&g->lock);
-	if (g->digests || g->loading)
-		return false;
-	g->loading = true;
-	return true;
+	return g->loading.busy;
 }
 
-static void end_loading(struct generation *g, uint8_t (*digests)[16])
+static bool digests_are_there(void *arg)
 {
+	return ((struct generation *)arg)->digests;
+}
+
+/* The one loader's work. */
+static int fetch_digests(struct generation *g, const struct call *call, struct error *e)
+{
+	uint8_t(*digests)[16] = NULL;
+	int r = archive_content_digests(
+		g->archive, g->local ? g->local : g->pinned, call, &digests, e);
+	if (r < 0)
+		return r;
 	LOCK_SCOPE(&g->lock);
 	g->digests = digests;
-	g->loading = false;
+	return 0;
 }
 
 int generation_load_digests(
@@ -415,14 +435,13 @@ int generation_load_digests(
 	int r = index_outer(g->index, OUTER_CONTENT_DIGESTS, &section);
 	if (r < 0)
 		return r;
-	if (worth_it && !digests_worth_it(g, &section))
+	if (worth_it && (!digests_worth_it(g, &section) || is_loading(g)))
 		return -EAGAIN;
-	if (!begin_loading(g))
-		return digests_at_hand(g) ? 0 : -EAGAIN;
-	uint8_t(*digests)[16] = NULL;
-	r = archive_content_digests(
-		g->archive, g->local ? g->local : g->pinned, call, &digests, e);
-	end_loading(g, digests);
+	r = flight_join(&g->loading, &g->lock, call, digests_are_there, g, e);
+	if (r != FLIGHT_OWNER)
+		return r;
+	r = fetch_digests(g, call, e);
+	flight_land(&g->loading, &g->lock, r, e);
 	return r;
 }
 

@@ -102,7 +102,7 @@ int twins_find(struct twins *t, const struct call *call, struct generation *old,
 		return r;
 	r = generation_load_digests(newer, call, false, e);
 	if (r < 0)
-		return r == -EAGAIN ? -ENOENT : r;
+		return r;
 	struct entry_info info;
 	index_info(generation_index(old), entry, &info);
 	r = generation_find_content(

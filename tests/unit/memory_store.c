@@ -127,6 +127,8 @@ static int store_open(struct store *base, const struct call *call, const char *k
 		return error_set_errno(e, s->open_result, "cannot open '%s'", key);
 	if (!k || s->denied)
 		return error_set(e, -ENOENT, "no key '%s'", key);
+	if (s->tail_most && s->tail_most < tail_len)
+		tail_len = s->tail_most;
 	*ret = &object_of(s, k, tail_len)->base;
 	return 0;
 }

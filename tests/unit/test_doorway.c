@@ -2,6 +2,7 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -280,6 +281,40 @@ static void equal_files_are_read_from_the_new_version(void **state)
 	world_free(w);
 }
 
+static void *load_digests(void *arg)
+{
+	assert_int_equal(generation_load_digests(arg, CALL_PATIENT, false, NULL), 0);
+	return NULL;
+}
+
+/* Whoever needs them meanwhile would else be told that the file is out of reach. */
+static void digests_that_somebody_loads_are_waited_for(void **state)
+{
+	struct world *w = world_new();
+	w->store->tail_most = 256; /* not even the index */
+	publish(w, "small", "the content", true);
+	{
+		CLEANUP(cleanup_generation) struct generation *g = current(w);
+		uint8_t digest[16];
+		pthread_t loader;
+		assert_int_equal(
+			generation_content_digest(g, entry_of(g, "small"), digest), -ENOENT);
+		memory_hold(w->store);
+		pthread_create(&loader, NULL, load_digests, g);
+		memory_wait_held(w->store, 1);
+		const struct call hasty = {.deadline_ns = clock_monotonic_ns() + NS_PER_MS};
+		assert_int_equal(
+			generation_load_digests(g, &hasty, false, NULL), -ETIMEDOUT);
+		assert_int_equal(generation_load_digests(g, &hasty, true, NULL), -EAGAIN);
+		memory_release(w->store);
+		assert_int_equal(generation_load_digests(g, CALL_PATIENT, false, NULL), 0);
+		pthread_join(loader, NULL);
+		assert_int_equal(
+			generation_content_digest(g, entry_of(g, "small"), digest), 0);
+	}
+	world_free(w);
+}
+
 static void no_old_inode_yields_new_content(void **state)
 {
 	struct world *w = world_new();
@@ -424,6 +459,7 @@ int main(void)
 		cmocka_unit_test(other_content_is_a_new_generation),
 		cmocka_unit_test(equal_frames_are_read_from_the_new_version),
 		cmocka_unit_test(equal_files_are_read_from_the_new_version),
+		cmocka_unit_test(digests_that_somebody_loads_are_waited_for),
 		cmocka_unit_test(no_old_inode_yields_new_content),
 		cmocka_unit_test(content_that_comes_back_is_read_again),
 		cmocka_unit_test(junk_is_no_successor),

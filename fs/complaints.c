@@ -1,6 +1,6 @@
 #include "fs/complaints.h"
 
-#include <stdio.h>
+#include <string.h>
 
 #include "fetch/base/lock.h"
 
@@ -51,11 +51,14 @@ bool complaints_due(struct complaints *c, uint64_t now_ns, const char *key, int 
 	return true;
 }
 
+/* As harmless to a terminal as error_set() makes it. */
 static void keep(struct complaints *c, uint64_t now_ns, const char *sentence)
 {
+	struct error clean;
+	error_set(&clean, 0, "%s", sentence);
 	LOCK_SCOPE(&c->lock);
 	c->last.when_ns = now_ns;
-	snprintf(c->last.sentence, sizeof(c->last.sentence), "%s", sentence);
+	memcpy(c->last.sentence, clean.text, sizeof(c->last.sentence));
 }
 
 void complaints_last(struct complaints *c, struct last_complaint *ret)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fs/errors.h"
@@ -45,8 +46,18 @@ void ops_lack_memory(fuse_req_t req)
 	fuse_reply_err(req, EIO);
 }
 
-int ops_explain(const struct job *job, const char *key, int code, const struct error *e,
-	int (*errno_of)(int code))
+/* Each damaged frame is an event of its own; a store that fails is one event. */
+static void say_why(struct larderfs *l, const char *key, int code, const char *about,
+	const struct error *e)
+{
+	const char *why = e->text[0] ? e->text : strerror(-code);
+	char sentence[2 * ERROR_TEXT_SIZE];
+	snprintf(sentence, sizeof(sentence), "%s%s", about, why);
+	complain(&l->complaints, LOG_ERROR, code == -EBADMSG ? why : key, code, sentence);
+}
+
+int ops_explain(const struct job *job, const char *key, int code, const char *about,
+	const struct error *e, int (*errno_of)(int code))
 {
 	struct larderfs *l = job->arg;
 	int shown = errno_of(code);
@@ -55,10 +66,7 @@ int ops_explain(const struct job *job, const char *key, int code, const struct e
 	if (!job->second_try) /* or else who tries often enough would fail for ever */
 		setbacks_note(&l->setbacks, clock_monotonic_ns(), job->subject,
 			job->offset, job->size, job->deadline_ns);
-	const char *sentence = e->text[0] ? e->text : strerror(-code);
-	/* Each damaged frame is an event of its own; a store that fails is one event. */
-	complain(&l->complaints, LOG_ERROR, code == -EBADMSG ? sentence : key, code,
-		sentence);
+	say_why(l, key, code, about, e);
 	return shown;
 }
 

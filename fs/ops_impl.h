@@ -38,9 +38,9 @@ int ops_place(struct larderfs *l, uint64_t inode, struct place *ret);
 void ops_run_job(fuse_req_t req, const struct job *job);
 
 /* Answers a job that has failed: says aloud why, unless nobody is at fault, notes the
- * setback, and returns the errno for the caller. */
-int ops_explain(const struct job *job, const char *key, int code, const struct error *e,
-	int (*errno_of)(int code));
+ * setback, and returns the errno for the caller. about: words before the sentence. */
+int ops_explain(const struct job *job, const char *key, int code, const char *about,
+	const struct error *e, int (*errno_of)(int code));
 
 /* Answers with EIO, and says why. */
 void ops_lack_memory(fuse_req_t req);

@@ -72,7 +72,7 @@ static void wait_at_doorway(struct job *job, struct doorway *d)
 	request_end(&waiting);
 	if (r < 0)
 		fuse_reply_err(job->req,
-			ops_explain(job, doorway_key(d), r, &e, errno_of_lookup));
+			ops_explain(job, doorway_key(d), r, "", &e, errno_of_lookup));
 	else
 		lookup_in_generation(job->req, l, g, 0, job->name);
 }
@@ -93,8 +93,8 @@ static void wait_for_name(struct job *job, const struct shown *directory)
 	else if (r == -ENOENT)
 		answer_absent(job->req, KEEP_KEYSPACE);
 	else
-		fuse_reply_err(
-			job->req, ops_explain(job, job->name, r, &e, errno_of_lookup));
+		fuse_reply_err(job->req,
+			ops_explain(job, job->name, r, "", &e, errno_of_lookup));
 }
 
 static void run_lookup(struct job *job)

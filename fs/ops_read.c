@@ -27,12 +27,18 @@ static void answer_view(fuse_req_t req, struct larderfs *l, struct view *view)
 	view_release(view);
 }
 
-static void answer_failure(
-	const struct job *job, struct generation *g, int code, const struct error *e)
+static void answer_failure(const struct job *job, struct generation *g, uint32_t entry,
+	int code, const struct error *e)
 {
 	struct larderfs *l = job->arg;
+	struct error about;
+	char path[256];
 	atomic_fetch_add(&l->read_errors, 1);
-	int shown = ops_explain(job, doorway_key(doorway_of(g)), code, e, errno_of_read);
+	index_path(generation_index(g), entry, path, sizeof(path));
+	error_set(&about, code, "'%s' at byte %llu: ", path,
+		(unsigned long long)job->offset);
+	int shown = ops_explain(
+		job, doorway_key(doorway_of(g)), code, about.text, e, errno_of_read);
 	fuse_reply_err(job->req, shown);
 }
 
@@ -54,7 +60,7 @@ static void run_read(struct job *job)
 	r = doorway_view(g, &waiting.call, p.number, job->offset, job->size, &view, &e);
 	request_end(&waiting);
 	if (r < 0) {
-		answer_failure(job, g, r, &e);
+		answer_failure(job, g, p.number, r, &e);
 	} else {
 		feeder_read(&l->feeder, g, p.number);
 		answer_view(job->req, l, &view);

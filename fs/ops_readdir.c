@@ -197,7 +197,7 @@ static void wait_for_doorway(
 	int r = doorway_generation(shown->doorway, &waiting.call, &g, NULL, &e);
 	request_end(&waiting);
 	if (r < 0)
-		reply_fail(p, ops_explain(job, doorway_key(shown->doorway), r, &e,
+		reply_fail(p, ops_explain(job, doorway_key(shown->doorway), r, "", &e,
 				      errno_of_lookup));
 	else
 		list_doorway(p, g, shown, (off_t)job->offset);
@@ -215,7 +215,7 @@ static void wait_for_keys(
 		l->keyspace, &waiting.call, shown->number, true, &listing, &e);
 	request_end(&waiting);
 	if (r < 0)
-		reply_fail(p, ops_explain(job, "", r, &e, errno_of_lookup));
+		reply_fail(p, ops_explain(job, "", r, "", &e, errno_of_lookup));
 	else
 		list_keys(p, shown, listing, job->inode, (off_t)job->offset);
 }

@@ -148,7 +148,7 @@ class Failures(unittest.TestCase):
         self.assertEqual(len(lines), 1, lines)
         told = json.loads(os.getxattr(mount.path, "user.larder.status"))["trouble"]
         summary = larder("status", mount.path).out
-        for word in ("'k'", "frame", "offset"):
+        for word in ("'k'", "frame", "offset", "'large' at byte"):
             self.assertIn(word, lines[0])
             self.assertIn(word, told)
             self.assertIn(word, summary)

@@ -98,7 +98,9 @@ class Secrets(unittest.TestCase):
         before = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, infinite)  # children would leave some
         self.addCleanup(resource.setrlimit, resource.RLIMIT_CORE, (before[0], infinite[1]))
-        pid, = self.mount().pids()
+        mount = self.mount()
+        self.read(mount)  # it serves: a mount that is gone before that is an error
+        pid, = mount.pids()
         limits = Path(f"/proc/{pid}/limits").read_text()
         self.assertRegex(limits, re.compile(r"^Max core file size +0 +0 ", re.M))
 

@@ -3,11 +3,19 @@
 
 #include "archive/frame_cache_private.h"
 
+/* Said of a range, it need not be so of each frame: others may be whole, or be found
+ * elsewhere by their digests. */
+static bool is_of_some(int code, size_t count)
+{
+	return count > 1 && (code == -EBADMSG || code == -ESTALE || code == -ENOENT);
+}
+
 /* The frames of one range are there, or did not come. */
 static void conclude_run(struct frame_cache *c, struct frame *const *frames, size_t count,
 	struct run *run, int code, bool ahead, const struct error *why)
 {
-	bool mine_to_give_up = ahead || code == -ETIMEDOUT || code == -ECANCELED;
+	bool mine_to_give_up = ahead || code == -ETIMEDOUT || code == -ECANCELED ||
+			       is_of_some(code, count);
 	LOCK_SCOPE(&c->lock);
 	for (size_t i = 0; i < count; i++) {
 		if (code < 0) {

@@ -307,6 +307,40 @@ static void a_cancelled_owner_hands_over(void **state)
 	assert_int_equal(scripted_reads(&f.source), 2);
 }
 
+/* Reads two frames at once, which fails with code, while somebody waits for the second. */
+static int wait_for_the_second(int code, unsigned *ret_reads)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, BUDGET);
+	scripted_hold(&f.source);
+	struct job owner, waiter;
+	job_init(&owner, &f, 3);
+	owner.len = CUT + 100;
+	job_start(&owner);
+	scripted_wait_held(&f.source, 1);
+	job_init(&waiter, &f, 4);
+	job_start(&waiter);
+	wait_for_waiters(&f, 1);
+	scripted_fail(&f.source, code, 1);
+	scripted_release(&f.source);
+	assert_int_equal(job_join(&owner), code);
+	int r = job_join(&waiter);
+	*ret_reads = scripted_reads(&f.source);
+	return r;
+}
+
+static void what_is_wrong_with_one_frame_is_not_with_its_neighbour(void **state)
+{
+	static const int of_some[] = {-EBADMSG, -ESTALE, -ENOENT};
+	unsigned reads;
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(wait_for_the_second(of_some[i], &reads), 0);
+		assert_int_equal(reads, 2);
+	}
+	assert_int_equal(wait_for_the_second(-EIO, &reads), -EIO); /* the store's */
+	assert_int_equal(reads, 1);
+}
+
 static void a_cancelled_waiter_leaves_alone(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -694,6 +728,7 @@ int main(void)
 		cmocka_unit_test(neighbours_come_as_one_range),
 		cmocka_unit_test(many_readers_of_a_frame_cause_one_read),
 		cmocka_unit_test(a_cancelled_owner_hands_over),
+		cmocka_unit_test(what_is_wrong_with_one_frame_is_not_with_its_neighbour),
 		cmocka_unit_test(a_cancelled_waiter_leaves_alone),
 		cmocka_unit_test(a_late_owner_leaves_the_slot_empty),
 		cmocka_unit_test(an_error_of_the_store_reaches_all),

@@ -52,8 +52,8 @@ int reader_read(struct reader *r, const struct call *call, uint32_t entry,
 	uint64_t offset, size_t len, void *buf, size_t *ret_read, struct error *e);
 
 /* The whole content of a regular file that lies in one frame, if that is READY; waits for
- * nothing. It touches the frame as a demand does, but is no hit: what is peeked at is given
- * away unasked, often many times a frame. False: no such span. */
+ * nothing. It touches the frame as a demand does, but is no hit: what is peeked at is
+ * given away unasked, often many times a frame. False: no such span. */
 bool reader_peek(struct reader *r, uint32_t entry, struct span *ret);
 
 /* Loads what is absent of frames [first, first + count), within the archive, for later;

@@ -39,8 +39,8 @@ static unsigned age_of(const struct pass *p, const struct stat *st)
 	return age < AGES ? (unsigned)age : AGES - 1;
 }
 
-/* A file counts under the first of its names that is met, and whole, for it may have others
- * elsewhere. Without memory it counts under each for a share. */
+/* A file counts under the first of its names that is met, and whole, for it may have
+ * others elsewhere. Without memory it counts under each for a share. */
 static uint64_t bytes_of(struct pass *p, const struct stat *st)
 {
 	int first = st->st_nlink > 1 ? inode_set_add(&p->met, st->st_ino) : 1;

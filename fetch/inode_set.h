@@ -1,8 +1,8 @@
 /*
  * A set of inode numbers, for telling files from their names.
  *
- * An open hash table: 16 to 32 bytes a number. Not for several threads at once. Numbers are
- * of one file system, and 0 is none of them.
+ * An open hash table: 16 to 32 bytes a number. Not for several threads at once. Numbers
+ * are of one file system, and 0 is none of them.
  */
 #ifndef LARDER_FETCH_INODE_SET_H
 #define LARDER_FETCH_INODE_SET_H

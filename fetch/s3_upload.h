@@ -36,8 +36,8 @@ struct s3_upload_options {
 int s3_upload_new(const struct s3_upload_options *o, const struct call *call,
 	struct s3_upload **ret, struct error *e);
 
-/* Aborts what was not completed, within a few seconds; twice when parts were cut off, which
- * may be stored behind the first abort. Accepts NULL. */
+/* Aborts what was not completed, within a few seconds; twice when parts were cut off,
+ * which may be stored behind the first abort. Accepts NULL. */
 void s3_upload_free(struct s3_upload *u);
 DEFINE_CLEANUP(cleanup_s3_upload, struct s3_upload, s3_upload_free);
 

@@ -6,8 +6,8 @@
  * leaves the gate runs the queue's next. So some workers are always free for what needs
  * no waiting (docs/threads.md says why deadlines still hold).
  *
- * One that there is no memory to queue is let in: its worker then is one of those that are
- * kept free.
+ * One that there is no memory to queue is let in: its worker then is one of those that
+ * are kept free.
  *
  * A queued job ends at once when its caller wants to stop. The lock is a leaf.
  */

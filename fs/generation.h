@@ -103,9 +103,10 @@ int generation_chunk(struct generation *g, const struct call *call,
  * are not at hand. */
 int generation_content_digest(struct generation *g, uint32_t entry, uint8_t ret[16]);
 
-/* Makes the content digests be at hand: loads them, or waits for who does. When `worth_it`,
- * only if enough was read of the key that their size does not count, and nobody does.
- * 0; -EAGAIN: not worth it yet; -ENOENT: the archive has none; range_source_read()'s errors.
+/* Makes the content digests be at hand: loads them, or waits for who does. When
+ * `worth_it`, only if enough was read of the key that their size does not count, and
+ * nobody does. 0; -EAGAIN: not worth it yet; -ENOENT: the archive has none;
+ * range_source_read()'s errors.
  */
 int generation_load_digests(
 	struct generation *g, const struct call *call, bool worth_it, struct error *e);

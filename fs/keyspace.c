@@ -12,7 +12,7 @@
 #include "fs/inode.h"
 #include "fs/node_table.h"
 
-#define GREETING_MOST 999 /* names: less than a page of S3, so that no second is asked for */
+#define GREETING_MOST 999 /* names: less than a page of S3; no second is asked for */
 
 DEFINE_VEC(doorway_vec, struct doorway *);
 
@@ -177,8 +177,7 @@ static int fetch_listing(
 	struct keyspace *k, const struct call *call, struct node *n, struct error *e)
 {
 	struct listing *fetched = NULL;
-	int r = listing_fetch(
-		k->supply->store, call, n->path, LISTING_MOST, &fetched, e);
+	int r = listing_fetch(k->supply->store, call, n->path, LISTING_MOST, &fetched, e);
 	if (r == -EOPNOTSUPP || r == -ENOENT) {
 		fetched = listing_empty();
 		r = fetched ? 0 : -ENOMEM;

@@ -36,7 +36,7 @@ struct memory_store {
 	bool hold;
 	int open_result;  /* 0, or what opening fails with */
 	int list_result;  /* the same for listing */
-	size_t tail_most; /* bytes that come with an opening; 0: as many as are asked for */
+	size_t tail_most; /* bytes that come with an opening; 0: all that are asked for */
 	bool denied;      /* opening fails like AccessDenied */
 	bool unversioned; /* overwritten objects go on being read: as with version ids */
 };

@@ -332,12 +332,13 @@ static void what_is_linked_elsewhere_counts_whole(void **state)
 		put(c, n);
 	for (unsigned n = 0; n < 40; n += n == RUN - 1 ? RUN + 1 : 1) {
 		snprintf(elsewhere, sizeof(elsewhere), "copy-%u", n);
-		assert_int_equal(link(chunk_path(&dir, n), scratch_path(&dir, elsewhere)),
-			0);
+		assert_int_equal(
+			link(chunk_path(&dir, n), scratch_path(&dir, elsewhere)), 0);
 	}
 	assert_int_equal(stat(chunk_path(&dir, 0), &st), 0);
 	assert_int_equal(st.st_nlink, 2 * RUN);
-	int chunks = open(scratch_path(&dir, "chunks"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int chunks =
+		open(scratch_path(&dir, "chunks"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct evict_result left;
 	assert_int_equal(chunk_evict(chunks, 0, clock_realtime_s(), &left), 0);
 	assert_int_equal(left.bytes, 20 * CHUNK + st.st_size);

@@ -298,16 +298,19 @@ static void digests_that_somebody_loads_are_waited_for(void **state)
 		uint8_t digest[16];
 		pthread_t loader;
 		assert_int_equal(
-			generation_content_digest(g, entry_of(g, "small"), digest), -ENOENT);
+			generation_content_digest(g, entry_of(g, "small"), digest),
+			-ENOENT);
 		memory_hold(w->store);
 		pthread_create(&loader, NULL, load_digests, g);
 		memory_wait_held(w->store, 1);
-		const struct call hasty = {.deadline_ns = clock_monotonic_ns() + NS_PER_MS};
+		const struct call hasty = {
+			.deadline_ns = clock_monotonic_ns() + NS_PER_MS};
 		assert_int_equal(
 			generation_load_digests(g, &hasty, false, NULL), -ETIMEDOUT);
 		assert_int_equal(generation_load_digests(g, &hasty, true, NULL), -EAGAIN);
 		memory_release(w->store);
-		assert_int_equal(generation_load_digests(g, CALL_PATIENT, false, NULL), 0);
+		assert_int_equal(
+			generation_load_digests(g, CALL_PATIENT, false, NULL), 0);
 		pthread_join(loader, NULL);
 		assert_int_equal(
 			generation_content_digest(g, entry_of(g, "small"), digest), 0);

@@ -308,7 +308,8 @@ static void a_listing_past_its_limit_is_none(void **state)
 	CLEANUP(cleanup_listing) struct listing *l = NULL;
 	memory_put(store, "one", "", 0);
 	memory_put(store, "two", "", 0);
-	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "", 1, &l, NULL), -E2BIG);
+	assert_int_equal(
+		listing_fetch(&store->base, CALL_PATIENT, "", 1, &l, NULL), -E2BIG);
 	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "", 2, &l, NULL), 0);
 }
 
@@ -322,10 +323,14 @@ static void positions_hold_over_listings(void **state)
 	}
 	CLEANUP(cleanup_listing) struct listing *first = NULL;
 	CLEANUP(cleanup_listing) struct listing *second = NULL;
-	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "p", LISTING_MOST, &first, NULL), 0);
+	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "p", LISTING_MOST,
+				 &first, NULL),
+		0);
 	memory_remove(store, "p/key-7");
 	memory_put(store, "p/new", "", 0);
-	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "p", LISTING_MOST, &second, NULL), 0);
+	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "p", LISTING_MOST,
+				 &second, NULL),
+		0);
 	assert_int_equal(listing_count(first), 40);
 	assert_int_equal(listing_count(second), 40);
 	/* half of the one, then the rest of the other: every name that is in both, once */

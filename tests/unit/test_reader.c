@@ -307,7 +307,8 @@ static void a_cancelled_owner_hands_over(void **state)
 	assert_int_equal(scripted_reads(&f.source), 2);
 }
 
-/* Reads two frames at once, which fails with code, while somebody waits for the second. */
+/* Reads two frames at once, which fails with code, while somebody waits for the second.
+ */
 static int wait_for_the_second(int code, unsigned *ret_reads)
 {
 	CLEANUP(fixture_finish) struct fixture f;

@@ -44,6 +44,7 @@ static void take_after(struct buffers *p, struct spare_buffer *before, struct bu
 	if (p->newest == s)
 		p->newest = before;
 	p->count--;
+	p->bytes -= s->size;
 	*ret = (struct buffer){s, s->size};
 }
 
@@ -75,6 +76,7 @@ void buffers_give(struct buffers *p, struct buffer b)
 		p->oldest = s;
 	p->newest = s;
 	p->count++;
+	p->bytes += b.size;
 }
 
 bool buffers_drop(struct buffers *p, struct buffer *ret)

@@ -31,6 +31,7 @@ struct buffers {
 	struct spare_buffer *oldest,
 		*newest; /* owned; a list kept in the buffers' memory */
 	unsigned count;
+	size_t bytes;
 };
 
 /* Takes a spare buffer that holds `need` bytes without wasting much. */

@@ -4,7 +4,8 @@
 
 #include "archive/frame_cache_private.h"
 
-#define SPARE_MAX 8 /* buffers kept for the next taker */
+#define SPARE_PART 4 /* of the budget, one part for spare buffers, the rest for frames */
+#define SPARE_MAX  8 /* buffers */
 
 int frame_cache_new(const struct archive *a, struct range_source *source, size_t budget,
 	struct frame_cache **ret)
@@ -16,14 +17,15 @@ int frame_cache_new(const struct archive *a, struct range_source *source, size_t
 		.name = archive_name(a),
 		.ix = archive_index(a),
 		.source = source,
-		.budget = budget,
+		.spare_max = budget / SPARE_PART,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	decoders_init(&c->decoders);
 	size_t frames = index_frame_count(c->ix);
 	c->slots = calloc(frames + 1, sizeof(struct frame *));
 	c->touched = calloc(frames / 8 + 1, 1);
-	if (!c->slots || !c->touched)
+	if (!c->slots || !c->touched ||
+		arena_init(&c->arena, budget - budget / SPARE_PART) < 0)
 		return -ENOMEM;
 	*ret = steal_pointer(c);
 	return 0;
@@ -60,7 +62,8 @@ static void frame_free(struct frame_cache *c, struct frame *f)
 	if (c->slots[f->number] == f)
 		c->slots[f->number] = NULL;
 	run_unref(c, &f->run);
-	buffers_give(&c->spare, f->decoded);
+	if (!arena_give(&c->arena, f->decoded.data))
+		buffers_give(&c->spare, f->decoded);
 	pthread_cond_destroy(&f->changed);
 	free(f->why);
 	free(f);
@@ -93,7 +96,7 @@ void frame_unref(struct frame_cache *c, struct frame *f)
 {
 	if (--f->refs)
 		return;
-	if (f->state == READY)
+	if (f->state == READY && arena_has(&c->arena, f->decoded.data))
 		list_add(c, f);
 	else
 		frame_free(c, f);
@@ -122,17 +125,6 @@ static bool evict(struct frame_cache *c)
 	return true;
 }
 
-/* Brings one buffer out of use, spare ones first; false when all are in use. */
-static bool shed(struct frame_cache *c, struct buffer *ret)
-{
-	if (!c->spare.count && !evict(c))
-		return false;
-	if (!buffers_drop(&c->spare, ret))
-		return false;
-	c->mapped -= ret->size;
-	return true;
-}
-
 /* Without lock, because unmapping takes a while. */
 void frame_cache_settle(struct frame_cache *c)
 {
@@ -140,8 +132,9 @@ void frame_cache_settle(struct frame_cache *c)
 		struct buffer b = {0};
 		{
 			LOCK_SCOPE(&c->lock);
-			if (c->mapped > c->budget || c->spare.count > SPARE_MAX)
-				shed(c, &b);
+			if (c->spare.bytes > c->spare_max || c->spare.count > SPARE_MAX)
+				buffers_drop(&c->spare, &b);
+			c->mapped -= b.size;
 		}
 		if (!b.data)
 			return;
@@ -149,53 +142,51 @@ void frame_cache_settle(struct frame_cache *c)
 	}
 }
 
-/* Under lock. True: *ret is a spare one, or size was added to what is mapped. False: room
- * has to be made first; *ret_shed is to be unmapped. */
-static bool reserve(
-	struct frame_cache *c, size_t need, struct buffer *ret, struct buffer *ret_shed)
-{
-	size_t size = buffer_size_for(need);
-	if (buffers_take(&c->spare, need, ret))
-		return true;
-	if (c->mapped + size > c->budget) {
-		if (!c->spare.count && evict(c) && buffers_take(&c->spare, need, ret))
-			return true;
-		if (shed(c, ret_shed))
-			return false;
-	}
-	c->mapped += size;
-	return true;
-}
-
-/* A buffer of at least `need` bytes, within the budget unless everything is in use. */
-int frame_cache_obtain(struct frame_cache *c, size_t need, struct buffer *ret)
+static int map_memory(struct frame_cache *c, size_t len, struct buffer *ret)
 {
 	*ret = (struct buffer){0};
-	for (;;) {
-		struct buffer old = {0};
-		pthread_mutex_lock(&c->lock);
-		bool done = reserve(c, need, ret, &old);
-		pthread_mutex_unlock(&c->lock);
-		buffer_unmap(&old);
-		if (done)
-			break;
-	}
-	if (ret->data)
-		return 0;
-	size_t size = buffer_size_for(need);
-	if (buffer_map(size, ret) == 0)
-		return 0;
+	int r = buffer_map(buffer_size_for(len), ret);
 	LOCK_SCOPE(&c->lock);
-	c->mapped -= size;
-	return -ENOMEM;
+	c->mapped += ret->size;
+	return r;
+}
+
+int run_obtain_memory(struct frame_cache *c, size_t len, struct buffer *ret)
+{
+	{
+		LOCK_SCOPE(&c->lock);
+		if (buffers_take(&c->spare, len, ret))
+			return 0;
+	}
+	return map_memory(c, len, ret);
+}
+
+/* Room in the arena, made by dropping what was used last longest ago. False: all that
+ * could go has gone. */
+static bool make_room(struct frame_cache *c, size_t len, struct buffer *ret)
+{
+	LOCK_SCOPE(&c->lock);
+	do
+		*ret = (struct buffer){arena_take(&c->arena, len), len};
+	while (!ret->data && evict(c));
+	return ret->data;
+}
+
+/* What does not fit beside what is in use lies outside, and goes with its last reference. */
+int frame_obtain_memory(struct frame_cache *c, size_t len, struct buffer *ret)
+{
+	return make_room(c, len, ret) ? 0 : map_memory(c, len, ret);
 }
 
 void frame_cache_free(struct frame_cache *c)
 {
 	if (!c)
 		return;
-	c->budget = 0;
+	while (evict(c))
+		;
+	c->spare_max = 0;
 	frame_cache_settle(c);
+	arena_finish(&c->arena);
 	decoders_finish(&c->decoders);
 	pthread_mutex_destroy(&c->lock);
 	free(c->slots);
@@ -293,5 +284,5 @@ void frame_cache_stats(struct frame_cache *c, struct reader_stats *ret)
 {
 	LOCK_SCOPE(&c->lock);
 	*ret = c->stats;
-	ret->held = c->mapped;
+	ret->held = c->mapped + c->arena.used;
 }

@@ -5,6 +5,7 @@
 #ifndef LARDER_ARCHIVE_FRAME_CACHE_PRIVATE_H
 #define LARDER_ARCHIVE_FRAME_CACHE_PRIVATE_H
 
+#include "archive/arena.h"
 #include "archive/buffers.h"
 #include "archive/decoders.h"
 #include "archive/frame_cache.h"
@@ -35,15 +36,16 @@ struct frame_cache {
 	const char *name; /* borrowed, like ix and source */
 	const struct index *ix;
 	struct range_source *source;
-	size_t budget; /* bytes */
+	size_t spare_max; /* bytes */
 	struct decoders decoders;
 
 	pthread_mutex_t lock;          /* guards the rest */
 	struct frame **slots;          /* owned; by number; NULL: ABSENT */
 	uint8_t *touched;              /* owned; a bit a frame: somebody demanded it */
 	struct frame *oldest, *newest; /* READY without references */
-	struct buffers spare;
-	size_t mapped; /* bytes of all buffers, spare ones included */
+	struct arena arena;            /* of decoded frames */
+	struct buffers spare;          /* for stored bytes */
+	size_t mapped;                 /* bytes of all buffers, spare ones included */
 	struct reader_stats stats;
 	struct link_meter link; /* of the reads made */
 };
@@ -73,11 +75,12 @@ void run_unref(struct frame_cache *c, struct run **run);
 /* Under lock: somebody demanded the frame; true: for the first time. */
 bool frame_touch(struct frame_cache *c, uint32_t frame);
 
-/* Without lock: a buffer of at least `need` bytes, within the budget unless everything is
- * in use; it is given back through c->spare. 0 or -ENOMEM. */
-int frame_cache_obtain(struct frame_cache *c, size_t need, struct buffer *ret);
+/* Without lock: memory for a run's stored bytes, and for a decoded frame; dropping them
+ * gives it back. 0 or -ENOMEM. */
+int run_obtain_memory(struct frame_cache *c, size_t len, struct buffer *ret);
+int frame_obtain_memory(struct frame_cache *c, size_t len, struct buffer *ret);
 
-/* Without lock: gives memory back to the system until the budget is kept. */
+/* Without lock: gives spare memory that is too much back to the system. */
 void frame_cache_settle(struct frame_cache *c);
 
 #endif

@@ -33,7 +33,7 @@ static void conclude_run(struct frame_cache *c, struct frame *const *frames, siz
 static int fetch_run(struct frame_cache *c, const struct call *call, struct run *run,
 	size_t len, struct error *e)
 {
-	int r = frame_cache_obtain(c, len, &run->stored);
+	int r = run_obtain_memory(c, len, &run->stored);
 	if (r < 0)
 		return error_set(e, r, "no memory to read '%s'", c->name);
 	uint64_t start = clock_monotonic_ns();
@@ -123,7 +123,7 @@ static void decode(struct frame_cache *c, struct frame *f)
 	index_frame_sizes(c->ix, f->number, &stored, &raw);
 	struct error why = {0};
 	struct buffer b;
-	int r = frame_cache_obtain(c, raw, &b);
+	int r = frame_obtain_memory(c, raw, &b);
 	if (r == 0) {
 		uint64_t offset = frame_stored_begin(c, f->number) - f->run->begin;
 		const char *from = f->run->stored.data;

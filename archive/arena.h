@@ -1,0 +1,36 @@
+/*
+ * Memory of one size for ever, dealt in pieces that come and go fast.
+ *
+ * Frames come and go at the rate of the network. From malloc() their memory would stay in
+ * some thread's arena, and mapped afresh each 4 KiB of it costs a page fault. So one
+ * mapping is made, and dealt first fit: what was used before is used again, and what is
+ * never needed is never touched. Not for several threads at once: the owner has a lock.
+ */
+#ifndef LARDER_ARCHIVE_ARENA_H
+#define LARDER_ARCHIVE_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena {
+	unsigned char *base; /* owned mapping; NULL: of no bytes */
+	size_t grains;
+	uint32_t *pieces; /* owned; by grain: the length of the piece that begins there */
+	size_t used;      /* bytes dealt out, in whole grains */
+};
+
+/* size bytes, rounded down to grains of 16 KiB. 0 or -ENOMEM. */
+int arena_init(struct arena *a, size_t size);
+void arena_finish(struct arena *a); /* whatever is dealt out is gone */
+
+/* At least len bytes (more than 0), with what lay there before; NULL: no room.
+ * O(pieces and grains). */
+void *arena_take(struct arena *a, size_t len);
+
+bool arena_has(const struct arena *a, const void *data); /* false for NULL */
+
+/* False: data is no piece of this arena (or NULL), and nothing was done. */
+bool arena_give(struct arena *a, const void *data);
+
+#endif

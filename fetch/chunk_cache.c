@@ -233,17 +233,17 @@ bool chunk_cache_has(struct chunk_cache *c, const struct digest *d)
 	return faccessat(c->chunks, name, F_OK, 0) == 0;
 }
 
-static int prove(int fd, const struct stat *st, const struct digest *d, size_t len, void *buf)
+static int read_proved(
+	int fd, const struct stat *st, const struct chunk *want, void *buf)
 {
-	struct digest got;
 	uint64_t size = (uint64_t)st->st_size, offset = 0;
-	if (size != len && chunk_pack_find(fd, size, d, len, &offset) < 0)
+	if (size != want->len &&
+		chunk_pack_find(fd, size, want->digest, want->len, &offset) < 0)
 		return -EBADMSG;
-	if (pread_exactly(fd, buf, len, offset) < 0)
+	if (pread_exactly(fd, buf, want->len, offset) < 0)
 		return -EBADMSG;
-	if (digest_of(buf, len, &got) < 0)
-		return -ENOENT; /* nobody can tell: it stays */
-	return digest_equal(&got, d) ? 0 : -EBADMSG;
+	int r = chunk_prove(want, buf);
+	return r == -ENOMEM ? -ENOENT : r; /* nobody can tell: it stays */
 }
 
 static void record_use(int fd, const struct stat *st)
@@ -252,15 +252,15 @@ static void record_use(int fd, const struct stat *st)
 		futimens(fd, NULL);
 }
 
-int chunk_cache_get(struct chunk_cache *c, const struct digest *d, size_t len, void *buf)
+int chunk_cache_get(struct chunk_cache *c, const struct chunk *want, void *buf)
 {
 	char name[CHUNK_NAME_SIZE];
 	struct stat st;
-	chunk_name(d, name);
+	chunk_name(want->digest, name);
 	CLEANUP(cleanup_close) int fd = openat(c->chunks, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -ENOENT;
-	int r = prove(fd, &st, d, len, buf);
+	int r = read_proved(fd, &st, want, buf);
 	if (r == 0)
 		record_use(fd, &st);
 	if (r != -EBADMSG)

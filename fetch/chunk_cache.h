@@ -36,6 +36,7 @@
 #include "fetch/base/cleanup.h"
 #include "fetch/base/digest.h"
 #include "fetch/base/error.h"
+#include "fetch/chunk_proof.h"
 
 struct chunk_cache;
 
@@ -47,10 +48,10 @@ int chunk_cache_open(
 void chunk_cache_free(struct chunk_cache *c);
 DEFINE_CLEANUP(cleanup_chunk_cache, struct chunk_cache, chunk_cache_free);
 
-/* Reads the chunk into buf when it is there with exactly len bytes and the right digest.
+/* Reads the chunk into buf when it is there, exactly as long as it has to be, and proved.
  * 0; -ENOENT: not there, or not readable; -EBADMSG: it was there, wrong, and has been
  * removed. On failure buf may hold anything. */
-int chunk_cache_get(struct chunk_cache *c, const struct digest *d, size_t len, void *buf);
+int chunk_cache_get(struct chunk_cache *c, const struct chunk *want, void *buf);
 
 /* Keeps a chunk whose digest the caller has checked. Failures are nobody's business. */
 void chunk_cache_put(

@@ -25,6 +25,7 @@ struct chunk_source {
 	struct range_source *inner;  /* borrowed */
 	struct chunk_table table;    /* arrays borrowed */
 	struct chunk_cache *cache;   /* borrowed; NULL: none */
+	struct seals *seals;         /* owned; NULL: none, as where nothing is read twice */
 	uint64_t number;             /* stands for the table, in claims */
 	char *name;                  /* owned */
 	chunk_fallback_fn *fallback; /* set before the first read; NULL: none */
@@ -57,14 +58,24 @@ static unsigned char *place_of(const struct chunk_read *r, size_t i)
 	return r->buf + (r->s->table.offsets[i] - r->s->table.offsets[r->first]);
 }
 
+static struct chunk chunk_of(const struct chunk_source *s, size_t i)
+{
+	return (struct chunk){
+		.digest = &s->table.digests[i],
+		.len = chunk_len(s, i),
+		.seals = s->seals,
+		.number = i,
+	};
+}
+
 /* 0; -EBADMSG: the bytes in place are others; -ENOMEM. */
 static int prove(const struct chunk_read *r, size_t i)
 {
-	struct digest got;
-	int code = digest_of(place_of(r, i), chunk_len(r->s, i), &got);
-	if (code < 0)
+	const struct chunk want = chunk_of(r->s, i);
+	int code = chunk_prove(&want, place_of(r, i));
+	if (code == -ENOMEM)
 		return error_set_errno(r->e, code, "cannot check '%s'", r->s->name);
-	return digest_equal(&got, &r->s->table.digests[i]) ? 0 : -EBADMSG;
+	return code;
 }
 
 static bool get_from_cache(const struct chunk_read *r, size_t i)
@@ -72,8 +83,8 @@ static bool get_from_cache(const struct chunk_read *r, size_t i)
 	struct chunk_source *s = r->s;
 	if (!s->cache)
 		return false;
-	int code = chunk_cache_get(
-		s->cache, &s->table.digests[i], chunk_len(s, i), place_of(r, i));
+	const struct chunk want = chunk_of(s, i);
+	int code = chunk_cache_get(s->cache, &want, place_of(r, i));
 	count(s, code == 0 ? CACHE_HITS : CACHE_MISSES, 1);
 	count(s, CACHE_DAMAGED, code == -EBADMSG);
 	return code == 0;
@@ -217,6 +228,7 @@ static int chunk_read(struct range_source *base, const struct call *call, uint64
 static void chunk_free(struct range_source *base)
 {
 	struct chunk_source *s = (struct chunk_source *)base;
+	seals_free(s->seals);
 	free(s->name);
 	free(s);
 }
@@ -268,6 +280,7 @@ int chunk_source_new(struct range_source *inner, const struct chunk_table *table
 	s->table = *table;
 	s->number = number_of(table);
 	s->cache = cache;
+	s->seals = cache && table->digests ? seals_new(table->count) : NULL;
 	s->name = copy;
 	*ret = &s->base;
 	return 0;

@@ -59,7 +59,8 @@ static int get(struct chunk_cache *c, unsigned n)
 	unsigned char data[CHUNK], got[CHUNK];
 	struct digest d;
 	make_chunk(n, data, &d);
-	int r = chunk_cache_get(c, &d, CHUNK, got);
+	const struct chunk want = {.digest = &d, .len = CHUNK};
+	int r = chunk_cache_get(c, &want, got);
 	if (r == 0)
 		assert_memory_equal(data, got, CHUNK);
 	return r;

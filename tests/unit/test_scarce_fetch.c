@@ -211,7 +211,8 @@ static int find_chunk(
 	struct chunk_cache *c, const struct digest *d, const void *want, size_t len)
 {
 	char got[64];
-	int r = chunk_cache_get(c, d, len, got);
+	const struct chunk chunk = {.digest = d, .len = len};
+	int r = chunk_cache_get(c, &chunk, got);
 	if (r == 0)
 		assert_memory_equal(got, want, len);
 	return r == -ENOENT ? 0 : r;

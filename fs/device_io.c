@@ -2,11 +2,16 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "fetch/base/call.h"
+#include "fs/linger.h"
 
 static const struct device_io *attached;
 
@@ -16,16 +21,35 @@ static atomic_uint_least64_t init_unique;
 
 static atomic_int waiting;
 
+static struct linger linger;
+
 bool device_io_idle(void)
 {
 	return atomic_load(&waiting) > 0;
 }
 
+/* Lingers if that pays. Whoever reads first has the request: another worker may. */
+static bool look_out(int fd)
+{
+	struct pollfd request = {.fd = fd, .events = POLLIN};
+	if (!linger_begin(&linger))
+		return false;
+	uint64_t end_ns = clock_monotonic_ns() + LINGER_NS;
+	bool came;
+	while (!(came = poll(&request, 1, 0) != 0) && clock_monotonic_ns() < end_ns)
+		sched_yield();
+	linger_end(&linger, came);
+	return came;
+}
+
 static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
 {
 	atomic_fetch_add(&waiting, 1);
+	bool looked = look_out(fd);
 	ssize_t got = read(fd, buf, size);
 	atomic_fetch_sub(&waiting, 1);
+	if (got > 0 && !looked)
+		linger_request(&linger, clock_monotonic_ns());
 	if (got < 0 && errno == ENODEV) {
 		attached->gone(attached->arg);
 		errno = ENODEV;
@@ -74,11 +98,19 @@ static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdat
 		atomic_store(&init_unique, 0);
 		return write_init(fd, iov, count);
 	}
+	if (unique)
+		linger_answer(&linger, clock_monotonic_ns());
 	ssize_t written = writev(fd, iov, count);
 	int saved = errno;
 	look_for_loss(header, written);
 	errno = saved;
 	return written;
+}
+
+static unsigned processors(void)
+{
+	cpu_set_t set;
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
 int device_io_attach(struct fuse_session *session, const struct device_io *io)
@@ -88,5 +120,6 @@ int device_io_attach(struct fuse_session *session, const struct device_io *io)
 		.writev = device_writev,
 	};
 	attached = io;
+	linger_init(&linger, processors());
 	return fuse_session_custom_io(session, &custom, fuse_session_fd(session));
 }

@@ -10,6 +10,8 @@
  * An answer that the kernel does not take, or that libfuse had no memory for, is an error
  * to whoever asked, and nobody else would tell of it: `lost` is called, from any thread.
  *
+ * Before a worker sleeps it lingers here, where that pays (fs/linger.h).
+ *
  * There is one session in a process.
  */
 #ifndef LARDER_FS_DEVICE_IO_H

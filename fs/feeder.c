@@ -131,6 +131,16 @@ void feeder_read(struct feeder *f, struct generation *g, uint32_t entry)
 	feed(f, g, first, end);
 }
 
+void feeder_listed(struct feeder *f, struct generation *g, uint32_t directory)
+{
+	uint32_t count;
+	uint32_t first = index_children(generation_index(g), directory, &count);
+	if (count > NEIGHBOURS_MOST)
+		count = NEIGHBOURS_MOST;
+	if (marks_has(generation_marks(g), directory) && !generation_retired(g))
+		feed(f, g, first, first + count);
+}
+
 static void session_store(void *arg, uint64_t inode, const void *data, size_t len)
 {
 	struct fuse_bufvec content = FUSE_BUFVEC_INIT(len);

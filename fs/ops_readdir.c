@@ -123,6 +123,8 @@ static void list_inside(
 		room = add_child(p, in, first + (uint32_t)i, in->mark | (i + DOTS + 1));
 	if (p->lookups)
 		marks_set(generation_marks(in->g), in->directory);
+	if (position >= DOTS + (uint64_t)count)
+		feeder_listed(&p->l->feeder, in->g, in->directory);
 	reply_send(p);
 }
 

@@ -226,6 +226,35 @@ static void another_name_of_what_is_read_is_left_out(void **state)
 	fixture_finish(&f);
 }
 
+static void prefetch(struct fixture *f, unsigned file)
+{
+	const struct index *ix = generation_index(f->g);
+	uint64_t begin;
+	uint32_t frame = index_frame_at(ix, index_place(ix, f->files[file]), &begin);
+	assert_int_equal(reader_prefetch(generation_reader(f->g), CALL_PATIENT, frame, 1,
+				 true, NULL),
+		0);
+}
+
+/* What was read ahead of the listing needs no read at all. */
+static void the_end_of_a_listing_brings_what_is_decoded(void **state)
+{
+	static struct fixture f;
+	fixture_init(&f);
+	prefetch(&f, 4);
+	feeder_listed(&f.feeder, f.g, f.dir); /* whose inodes nobody was told */
+	assert_int_equal(kernel.count, 0);
+	marks_set(generation_marks(f.g), f.dir);
+	feeder_listed(&f.feeder, f.g, f.dir);
+	assert_int_equal(kernel.count, 2);
+	expect_given(&f, 4);
+	expect_given(&f, 5);
+	prefetch(&f, 0);
+	feeder_listed(&f.feeder, f.g, f.dir);
+	assert_int_equal(kernel.count, 5);
+	fixture_finish(&f);
+}
+
 static void without_a_session_nothing_is_fed(void **state)
 {
 	static struct fixture f;
@@ -249,6 +278,7 @@ int main(void)
 		cmocka_unit_test(most_places_at_the_gate_are_left_to_others),
 		cmocka_unit_test(after_the_stop_nothing_is_fed),
 		cmocka_unit_test(another_name_of_what_is_read_is_left_out),
+		cmocka_unit_test(the_end_of_a_listing_brings_what_is_decoded),
 		cmocka_unit_test(without_a_session_nothing_is_fed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,12 @@ void gate_cancel_waiting(struct gate *g)
 	}
 }
 
+bool gate_has_room(struct gate *g)
+{
+	LOCK_SCOPE(&g->lock);
+	return g->inside < GATE_MOST / 2;
+}
+
 void gate_stats(struct gate *g, unsigned *ret_inside, unsigned *ret_waiting)
 {
 	LOCK_SCOPE(&g->lock);

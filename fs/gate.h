@@ -56,6 +56,9 @@ void gate_run(struct gate *g, struct job *job);
 /* Answers every waiting job with EINTR. */
 void gate_cancel_waiting(struct gate *g);
 
+/* True: who came now would be let in, and many more. */
+bool gate_has_room(struct gate *g);
+
 void gate_stats(struct gate *g, unsigned *ret_inside, unsigned *ret_waiting);
 
 #endif

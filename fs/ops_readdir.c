@@ -123,7 +123,8 @@ static void list_inside(
 		room = add_child(p, in, first + (uint32_t)i, in->mark | (i + DOTS + 1));
 	if (p->lookups)
 		marks_set(generation_marks(in->g), in->directory);
-	if (position >= DOTS + (uint64_t)count)
+	/* Feeding may wait for a read that is at the gate, which must not be for long. */
+	if (position >= DOTS + (uint64_t)count && gate_has_room(&p->l->gate))
 		feeder_listed(&p->l->feeder, in->g, in->directory);
 	reply_send(p);
 }

@@ -193,8 +193,10 @@ static void a_full_gate_sends_workers_back(void **state)
 	gate_stats(&g, &inside, &waiting);
 	assert_int_equal(inside, GATE_MOST);
 	assert_int_equal(waiting, MANY - GATE_MOST);
+	assert_false(gate_has_room(&g));
 	open_hall(true);
 	join(workers);
+	assert_true(gate_has_room(&g));
 	assert_int_equal(hall.done, MANY);
 	assert_int_equal(hall.most, GATE_MOST);
 	for (int i = 0; i < MANY; i++)

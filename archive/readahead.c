@@ -8,6 +8,7 @@
 #define RANGE_MAX      ((uint64_t)4 << 20)
 #define GUESS_MIN      ((uint64_t)256 << 10)
 #define GUESS_MAX      ((uint64_t)512 << 10)
+#define CREDIT_MOST    ((uint64_t)4 << 20) /* guessed for one miss */
 #define BULK_RANGE_MIN ((uint64_t)1 << 20)
 #define BULK_RANGE_MAX ((uint64_t)4 << 20)
 #define SURE           256
@@ -255,8 +256,7 @@ bool readahead_miss(struct readahead *ra, const struct link_facts *link, uint32_
 {
 	if (ra->stats.bulk || ra->paused || !bulk_is_possible(ra))
 		return false;
-	/* Connections share a link and processors: what a quarter of them would carry. */
-	uint64_t credit = bytes_per_trip(link) * link->concurrency / 4;
+	uint64_t credit = clamp(bytes_per_trip(link) * link->concurrency, 0, CREDIT_MOST);
 	surroundings_miss(&ra->around, first, first + count, credit);
 	return true;
 }

@@ -116,12 +116,13 @@ static void no_frame_is_wished_twice(void **state)
 		assert_in_range(f.wished[i], 0, 1);
 }
 
-/* What a quarter of the connections carries in a round trip, on both sides. */
+/* What the connections carry in a round trip, on both sides. */
 static void around_a_miss_is_guessed_while_it_is_waited_for(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
 	fixture_init(&f, 1000, 100 * KIB, true);
-	uint64_t credit = 7 * cloud.bytes_per_s / 50 / 4;
+	f.link.bytes_per_s /= 4;
+	uint64_t credit = 7 * f.link.bytes_per_s / 50;
 	assert_true(readahead_miss(f.ra, &f.link, 500, 1));
 	struct readahead_wish w;
 	assert_true(readahead_next(f.ra, &f.link, &w));
@@ -133,6 +134,16 @@ static void around_a_miss_is_guessed_while_it_is_waited_for(void **state)
 	touch(&f, 500);
 	uint32_t stream = grant(&f); /* what is decoded ahead comes from the disk */
 	assert_in_range(stream, 1, 10);
+}
+
+/* However fast the link is: readers share the processors with what it brings. */
+static void not_too_much_is_guessed_for_one_miss(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 1000, 100 * KIB, true);
+	assert_in_range(7 * f.link.bytes_per_s / 50, 8 * MIB, SIZE_MAX);
+	assert_true(readahead_miss(f.ra, &f.link, 500, 1));
+	assert_in_range(grant(&f) * 100 * KIB, 4 * MIB, 4 * MIB + 100 * KIB);
 }
 
 static void nothing_is_guessed_that_cannot_be_kept(void **state)
@@ -444,6 +455,7 @@ int main(void)
 		cmocka_unit_test(bulk_needs_a_place_to_keep_it),
 		cmocka_unit_test(all_is_wished_from_the_start_when_told),
 		cmocka_unit_test(around_a_miss_is_guessed_while_it_is_waited_for),
+		cmocka_unit_test(not_too_much_is_guessed_for_one_miss),
 		cmocka_unit_test(nothing_is_guessed_that_cannot_be_kept),
 		cmocka_unit_test(nothing_is_guessed_when_all_is_coming),
 		cmocka_unit_test(a_stream_comes_before_bulk),

@@ -1,14 +1,13 @@
 /* foreign_convert(): a foreign archive, read once, to a file of Larder's. */
 #include "archive/foreign.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <string.h>
 
 #include "archive/foreign_frames.h"
 #include "archive/foreign_member.h"
 #include "archive/format.h"
+#include "archive/libarchive.h"
 #include "archive/pack_tail.h"
 #include "archive/streamer.h"
 
@@ -25,7 +24,7 @@ struct conversion {
 
 static void conversion_finish(struct conversion *c)
 {
-	archive_read_free(c->reader);
+	la.read_free(c->reader);
 	streamer_free(c->bytes);
 	foreign_members_finish(&c->members);
 	foreign_frames_finish(&c->frames);
@@ -43,7 +42,7 @@ static la_ssize_t on_read(struct archive *reader, void *arg, const void **ret)
 	if (r == 0)
 		return (la_ssize_t)len;
 	c->failure.code = r;
-	archive_set_error(reader, -r, "read failed");
+	la.set_error(reader, -r, "read failed");
 	return ARCHIVE_FATAL;
 }
 
@@ -64,42 +63,43 @@ static la_int64_t on_seek(
 	return target;
 }
 
-/* Only what is done within this process: some filters of libarchive start programs. */
-static int open_reader(struct conversion *c)
+static int open_reader(struct conversion *c, struct error *e)
 {
-	static int (*const supported[])(struct archive *) = {
-		archive_read_support_filter_gzip,
-		archive_read_support_filter_bzip2,
-		archive_read_support_filter_xz,
-		archive_read_support_filter_lzma,
-		archive_read_support_filter_lz4,
-		archive_read_support_filter_zstd,
-		archive_read_support_filter_compress,
-		archive_read_support_format_tar,
-		archive_read_support_format_zip,
+	const struct libarchive_skill skills[] = {
+		{"gzip", la.read_support_filter_gzip},
+		{"bzip2", la.read_support_filter_bzip2},
+		{"xz", la.read_support_filter_xz},
+		{"lzma", la.read_support_filter_lzma},
+		{"lz4", la.read_support_filter_lz4},
+		{"zstd", la.read_support_filter_zstd},
+		{"compress", la.read_support_filter_compress},
+		{"tar", la.read_support_format_tar},
+		{"zip", la.read_support_format_zip},
 	};
-	c->reader = archive_read_new();
+	c->reader = la.read_new();
 	if (!c->reader)
 		return -ENOMEM;
-	for (size_t i = 0; i < sizeof(supported) / sizeof(supported[0]); i++)
-		supported[i](c->reader);
-	archive_read_set_read_callback(c->reader, on_read);
-	archive_read_set_seek_callback(c->reader, on_seek);
-	archive_read_set_callback_data(c->reader, c);
-	archive_read_open1(c->reader); /* if it fails, so does the first header */
+	int r = libarchive_teach(
+		c->reader, skills, sizeof(skills) / sizeof(skills[0]), e);
+	if (r < 0)
+		return r;
+	la.read_set_read_callback(c->reader, on_read);
+	la.read_set_seek_callback(c->reader, on_seek);
+	la.read_set_callback_data(c->reader, c);
+	la.read_open1(c->reader); /* if it fails, so does the first header */
 	return 0;
 }
 
 /* libarchive gave up: for the source's sake, or the archive's. */
 static int failed(const struct conversion *c, bool first, struct error *e)
 {
-	const char *why = archive_error_string(c->reader);
+	const char *why = la.error_string(c->reader);
 	if (c->failure.code) {
 		error_copy(e, &c->failure);
 		return c->failure.code;
 	}
-	bool unknown = first && archive_format(c->reader) == 0;
-	bool packed = archive_filter_code(c->reader, 0) != ARCHIVE_FILTER_NONE;
+	bool unknown = first && la.format(c->reader) == 0;
+	bool packed = la.filter_code(c->reader, 0) != ARCHIVE_FILTER_NONE;
 	if (unknown && !packed)
 		return error_set(e, -EBADMSG,
 			"it is neither an archive of Larder's nor a tar or zip");
@@ -155,7 +155,7 @@ static int copy_blocks(struct conversion *c, uint64_t *at, struct error *e)
 		const void *data;
 		size_t len;
 		la_int64_t offset;
-		int code = archive_read_data_block(c->reader, &data, &len, &offset);
+		int code = la.read_data_block(c->reader, &data, &len, &offset);
 		if (code == ARCHIVE_EOF)
 			return 0;
 		if (code != ARCHIVE_OK || offset < 0 || (uint64_t)offset < *at)
@@ -178,8 +178,8 @@ static int copy_content(struct conversion *c, struct archive_entry *entry, uint3
 {
 	uint64_t at = 0, size = 0;
 	struct digest d;
-	if (archive_entry_size_is_set(entry) && archive_entry_size(entry) > 0)
-		size = (uint64_t)archive_entry_size(entry);
+	if (la.entry_size_is_set(entry) && la.entry_size(entry) > 0)
+		size = (uint64_t)la.entry_size(entry);
 	int r = check_size(c, size, e);
 	if (r == 0)
 		r = copy_blocks(c, &at, e);
@@ -200,12 +200,12 @@ static int convert_member(
 	uint64_t place = 0;
 	uint32_t inode = 0;
 	int r = 0;
-	if (archive_entry_is_encrypted(entry))
+	if (la.entry_is_encrypted(entry))
 		return error_set(e, -EBADMSG, "it is encrypted");
 	if (foreign_member_has_content(entry))
 		r = foreign_frames_begin(&c->frames,
-			archive_entry_size_is_set(entry) && archive_entry_size(entry) > 0
-				? (uint64_t)archive_entry_size(entry)
+			la.entry_size_is_set(entry) && la.entry_size(entry) > 0
+				? (uint64_t)la.entry_size(entry)
 				: 0,
 			&place, e);
 	if (r == 0)
@@ -217,7 +217,7 @@ static int convert_members(struct conversion *c, struct error *e)
 {
 	for (bool first = true;; first = false) {
 		struct archive_entry *entry;
-		int code = archive_read_next_header(c->reader, &entry);
+		int code = la.read_next_header(c->reader, &entry);
 		if (code == ARCHIVE_EOF)
 			return 0;
 		if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
@@ -248,8 +248,7 @@ static int put_tail(struct conversion *c, struct error *e)
 		r = pack_tail_local(tree, c->frames.frames.data, c->frames.frames.len,
 			c->frames.stored, &tail);
 	return r < 0 ? error_set_errno(e, r, "cannot index it")
-		     : foreign_frames_write(
-			       &c->frames, tail.data, tail.len, e);
+		     : foreign_frames_write(&c->frames, tail.data, tail.len, e);
 }
 
 static bool is_zip(struct conversion *c)
@@ -262,8 +261,8 @@ static bool is_zip(struct conversion *c)
 	       (memcmp(data, "PK\3\4", 4) == 0 || memcmp(data, "PK\5\6", 4) == 0);
 }
 
-static int conversion_init(
-	struct conversion *c, const struct foreign_options *options, int fd)
+static int conversion_init(struct conversion *c, const struct foreign_options *options,
+	int fd, struct error *e)
 {
 	const struct foreign_object *o = c->object;
 	int r = streamer_new(o->source, c->call, o->tail, o->tail_len, &c->bytes);
@@ -278,7 +277,7 @@ static int conversion_init(
 	c->frames.max_raw = o->source->size < FOREIGN_RAW_FLOOR / FOREIGN_RAW_RATIO
 				    ? FOREIGN_RAW_FLOOR
 				    : o->source->size * FOREIGN_RAW_RATIO;
-	return r < 0 ? r : open_reader(c);
+	return r < 0 ? r : open_reader(c, e);
 }
 
 /* The codes that foreign.h promises, with the object's name in front. */
@@ -298,9 +297,12 @@ int foreign_convert(const struct foreign_object *object,
 	const struct foreign_options *options, const struct call *call, int fd,
 	struct error *e)
 {
+	int r = libarchive_load(e);
+	if (r < 0)
+		return explain(object->name, r, e);
 	CLEANUP(conversion_finish)
 	struct conversion c = {.object = object, .call = call};
-	int r = conversion_init(&c, options, fd);
+	r = conversion_init(&c, options, fd, e);
 	if (r == 0)
 		r = convert_members(&c, e);
 	if (r == 0)

@@ -43,7 +43,8 @@ struct foreign_options {
 
 /* Writes the converted archive to fd, an empty file (borrowed). 0; -EBADMSG: of no kind
  * that is known, damaged, cut off, encrypted, or too large when unpacked; -EDQUOT: past
- * max_stored; -ENOSPC and others of write(2); range_source_read()'s errors; -ENOMEM. */
+ * max_stored; -ENOSPC and others of write(2); libarchive_load()'s, libarchive_teach()'s and
+ * range_source_read()'s errors; -ENOMEM. */
 int foreign_convert(const struct foreign_object *object,
 	const struct foreign_options *options, const struct call *call, int fd,
 	struct error *e);

@@ -1,12 +1,11 @@
 #include "archive/foreign_member.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <string.h>
 
 #include "archive/foreign_name.h"
 #include "archive/format.h"
+#include "archive/libarchive.h"
 #include "fetch/base/vec.h"
 
 #define XATTR_COUNT_LIMIT 65536 /* of one member */
@@ -75,25 +74,25 @@ void foreign_members_conclude(const struct foreign_members *m)
 /* In the bytes that the archive has, else as UTF-8; NULL: neither can be had. */
 static const char *path_of(struct archive_entry *entry)
 {
-	const char *path = archive_entry_pathname(entry);
-	return path ? path : archive_entry_pathname_utf8(entry);
+	const char *path = la.entry_pathname(entry);
+	return path ? path : la.entry_pathname_utf8(entry);
 }
 
 static const char *hard_link_of(struct archive_entry *entry)
 {
-	const char *path = archive_entry_hardlink(entry);
-	return path ? path : archive_entry_hardlink_utf8(entry);
+	const char *path = la.entry_hardlink(entry);
+	return path ? path : la.entry_hardlink_utf8(entry);
 }
 
 static const char *symlink_of(struct archive_entry *entry)
 {
-	const char *path = archive_entry_symlink(entry);
-	return path ? path : archive_entry_symlink_utf8(entry);
+	const char *path = la.entry_symlink(entry);
+	return path ? path : la.entry_symlink_utf8(entry);
 }
 
 bool foreign_member_has_content(struct archive_entry *entry)
 {
-	return archive_entry_filetype(entry) == AE_IFREG && !hard_link_of(entry);
+	return la.entry_filetype(entry) == AE_IFREG && !hard_link_of(entry);
 }
 
 static bool is_user_attribute(const struct xattr *x)
@@ -129,9 +128,9 @@ static int gather_xattrs(struct archive_entry *entry, struct xattrs **ret)
 	const char *name;
 	struct xattr x;
 	int r = 0;
-	archive_entry_xattr_reset(entry);
-	while (r == 0 && archive_entry_xattr_next(entry, &name, &x.value, &x.value_len) ==
-				 ARCHIVE_OK) {
+	la.entry_xattr_reset(entry);
+	while (r == 0 &&
+		la.entry_xattr_next(entry, &name, &x.value, &x.value_len) == ARCHIVE_OK) {
 		x.name = name;
 		x.name_len = strlen(name);
 		if (is_user_attribute(&x))
@@ -147,8 +146,8 @@ static int gather_xattrs(struct archive_entry *entry, struct xattrs **ret)
 /* Type and permissions; 0: a type that is left out. */
 static uint16_t mode_of(struct archive_entry *entry)
 {
-	uint16_t permissions = (uint16_t)(archive_entry_perm(entry) & 07777);
-	switch (archive_entry_filetype(entry)) {
+	uint16_t permissions = (uint16_t)(la.entry_perm(entry) & 07777);
+	switch (la.entry_filetype(entry)) {
 	case AE_IFREG:
 		return (uint16_t)(S_IFREG | (permissions & 01777));
 	case AE_IFLNK:
@@ -200,11 +199,10 @@ static int add_link(
 static int add_inode(struct foreign_members *m, const char *path, uint16_t mode,
 	struct archive_entry *entry, uint64_t place, uint32_t *ret, struct error *e)
 {
-	long ns = archive_entry_mtime_is_set(entry) ? archive_entry_mtime_nsec(entry) : 0;
+	long ns = la.entry_mtime_is_set(entry) ? la.entry_mtime_nsec(entry) : 0;
 	struct foreign_inode inode = {
 		.mode = mode,
-		.mtime_s = archive_entry_mtime_is_set(entry) ? archive_entry_mtime(entry)
-							     : 0,
+		.mtime_s = la.entry_mtime_is_set(entry) ? la.entry_mtime(entry) : 0,
 		.mtime_ns = ns >= 0 && ns < 1000000000 ? (uint32_t)ns : 0,
 		.place = place,
 	};

@@ -1,12 +1,11 @@
 /* foreign_scan(): the headers of a plain tar, and where its contents are. */
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "archive/foreign_member.h"
 #include "archive/format.h"
+#include "archive/libarchive.h"
 #include "archive/pack_tail.h"
 #include "archive/scan_window.h"
 
@@ -38,7 +37,7 @@ struct scan {
 
 static void scan_finish(struct scan *s)
 {
-	archive_read_free(s->reader);
+	la.read_free(s->reader);
 	scan_window_finish(&s->window);
 	foreign_members_finish(&s->members);
 	buf_finish(&s->warnings);
@@ -66,7 +65,7 @@ static la_ssize_t on_read(struct archive *reader, void *arg, const void **ret)
 	if (r == 0)
 		return (la_ssize_t)len;
 	s->failure.code = r;
-	archive_set_error(reader, -r, "read failed");
+	la.set_error(reader, -r, "read failed");
 	return ARCHIVE_FATAL;
 }
 
@@ -76,17 +75,23 @@ static la_int64_t on_skip(struct archive *reader, void *arg, la_int64_t len)
 	return len > 0 ? (la_int64_t)scan_window_skip(&s->window, (uint64_t)len) : 0;
 }
 
-static int open_reader(struct scan *s)
+static int open_reader(struct scan *s, struct error *e)
 {
-	s->reader = archive_read_new();
+	const struct libarchive_skill skills[] = {
+		{"what is not compressed", la.read_support_filter_none},
+		{"tar", la.read_support_format_tar},
+	};
+	s->reader = la.read_new();
 	if (!s->reader)
 		return -ENOMEM;
-	archive_read_support_filter_none(s->reader);
-	archive_read_support_format_tar(s->reader);
-	archive_read_set_read_callback(s->reader, on_read);
-	archive_read_set_skip_callback(s->reader, on_skip);
-	archive_read_set_callback_data(s->reader, s);
-	return archive_read_open1(s->reader) == ARCHIVE_OK ? 0 : -EAGAIN;
+	int r = libarchive_teach(
+		s->reader, skills, sizeof(skills) / sizeof(skills[0]), e);
+	if (r < 0)
+		return r;
+	la.read_set_read_callback(s->reader, on_read);
+	la.read_set_skip_callback(s->reader, on_skip);
+	la.read_set_callback_data(s->reader, s);
+	return la.read_open1(s->reader) == ARCHIVE_OK ? 0 : -EAGAIN;
 }
 
 /* libarchive says where a member's headers begin; that they do where the content before
@@ -94,7 +99,7 @@ static int open_reader(struct scan *s)
 static bool is_in_place(const struct scan *s)
 {
 	return !s->next_header ||
-	       (uint64_t)archive_read_header_position(s->reader) == s->next_header;
+	       (uint64_t)la.read_header_position(s->reader) == s->next_header;
 }
 
 static bool is_worth_it(const struct scan *s)
@@ -105,9 +110,9 @@ static bool is_worth_it(const struct scan *s)
 
 static int scan_member(struct scan *s, struct archive_entry *entry, struct error *e)
 {
-	uint64_t place = (uint64_t)archive_filter_bytes(s->reader, -1);
-	int64_t size = archive_entry_size(entry);
-	if (archive_entry_sparse_count(entry) > 0 || size < 0 || place % TAR_BLOCK)
+	uint64_t place = (uint64_t)la.filter_bytes(s->reader, -1);
+	int64_t size = la.entry_size(entry);
+	if (la.entry_sparse_count(entry) > 0 || size < 0 || place % TAR_BLOCK)
 		return -EAGAIN;
 	bool content = foreign_member_has_content(entry);
 	if (content && ((uint64_t)size > s->object->source->size ||
@@ -129,22 +134,21 @@ static int failed(const struct scan *s, struct error *e)
 {
 	if (!s->failure.code)
 		return error_set(e, -EBADMSG, "it is damaged or cut off: %s",
-			archive_error_string(s->reader));
+			la.error_string(s->reader));
 	error_copy(e, &s->failure);
 	return s->failure.code;
 }
 
 static bool is_tar(const struct scan *s)
 {
-	return (archive_format(s->reader) & ARCHIVE_FORMAT_BASE_MASK) ==
-	       ARCHIVE_FORMAT_TAR;
+	return (la.format(s->reader) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
 }
 
 static int scan_members(struct scan *s, struct error *e)
 {
 	for (bool first = true;; first = false) {
 		struct archive_entry *entry;
-		int code = archive_read_next_header(s->reader, &entry);
+		int code = la.read_next_header(s->reader, &entry);
 		bool end = code == ARCHIVE_EOF;
 		if (!end && code < ARCHIVE_WARN)
 			return first && !s->failure.code ? -EAGAIN : failed(s, e);
@@ -172,28 +176,35 @@ static int put_index(struct scan *s, struct buf *out)
 	return r < 0 ? r : pack_plain_index(tree, frames.data, frames.len, out);
 }
 
+static int scan(struct scan *s, const struct call *call, struct buf *out, struct error *e)
+{
+	const struct foreign_object *o = s->object;
+	int r = foreign_members_init(&s->members, o->name, false, &s->options);
+	if (r == 0)
+		r = scan_window_init(&s->window, o->source, call, o->tail, o->tail_len);
+	if (r == 0)
+		r = open_reader(s, e);
+	if (r == 0)
+		r = scan_members(s, e);
+	return r < 0 ? r : put_index(s, out);
+}
+
 int foreign_scan(const struct foreign_object *object,
 	const struct foreign_options *options, const struct call *call, struct buf *out,
 	struct error *e)
 {
+	if (object->source->size < WORTH_SCANNING)
+		return -EAGAIN;
+	int r = libarchive_load(e);
+	if (r < 0)
+		return error_prefix(e, "'%s' cannot be read: ", object->name), r;
 	CLEANUP(scan_finish)
 	struct scan s = {
 		.object = object,
 		.options = {.warn = on_warning, .arg = &s},
 		.warnings = BUF_INIT(ERROR_TEXT_SIZE * (FOREIGN_WARNINGS + 1)),
 	};
-	if (object->source->size < WORTH_SCANNING)
-		return -EAGAIN;
-	int r = foreign_members_init(&s.members, object->name, false, &s.options);
-	if (r == 0)
-		r = scan_window_init(
-			&s.window, object->source, call, object->tail, object->tail_len);
-	if (r == 0)
-		r = open_reader(&s);
-	if (r == 0)
-		r = scan_members(&s, e);
-	if (r == 0)
-		r = put_index(&s, out);
+	r = scan(&s, call, out, e);
 	if (r == 0) {
 		foreign_members_conclude(&s.members);
 		say_warnings(&s, options);

@@ -193,6 +193,21 @@ class Foreign(unittest.TestCase):
         kept = self.cache / "converted"
         self.assertEqual(os.listdir(kept) if kept.exists() else [], [])
 
+    def test_without_libarchive_there_is_a_sentence(self):
+        """And Larder's own archives go without it."""
+        libraries = self.place / "libraries"
+        libraries.mkdir()
+        (libraries / "libarchive.so.13").write_text("no library")
+        env = self.env | {"LD_LIBRARY_PATH": str(libraries)}
+        self.packed("k.tar.gz", "-z")
+        done = larder("ls", "--key", "k.tar.gz", self.store, env=env, ok=(1,))
+        self.assertEqual(done.err.count("\n"), 1, done.err)
+        self.assertIn("'k.tar.gz' cannot be read: ", done.err)
+        self.assertIn("'libarchive13'", done.err)
+        larder("commit", "--key", "own", self.store, self.source, env=env)
+        larder("restore", "--key", "own", self.store, self.place / "out", env=env)
+        self.assertEqual(compare_trees(self.source, self.place / "out"), [])
+
     def test_members_that_are_left_out_are_told(self):
         with tarfile.open(self.place / "odd.tar.gz", "w:gz") as tar:
             for name in ("good", "a/../../climbs", "/absolute"):

@@ -2,7 +2,6 @@
 
 #include "tests/unit/test.h"
 
-#include <archive.h>
 #include <curl/curl.h>
 #include <dirent.h>
 #include <errno.h>
@@ -105,7 +104,7 @@ static void forget(const void *at)
 	close_gap(i);
 }
 
-static bool runs_out(void)
+bool scarce_runs_out(void)
 {
 	LOCK_SCOPE(&scarce.lock);
 	if (!scarce.watched || is_spared)
@@ -130,7 +129,7 @@ static bool runs_out(void)
 	type __wrap_##name parameters;                                                   \
 	type __wrap_##name parameters                                                    \
 	{                                                                                \
-		if (runs_out())                                                          \
+		if (scarce_runs_out())                                                          \
 			return nothing;
 
 #define WRAP_BLOCK(name, parameters, arguments)                                          \
@@ -148,7 +147,6 @@ static bool runs_out(void)
 WRAP_BLOCK(malloc, (size_t size), (size))
 WRAP_BLOCK(calloc, (size_t n, size_t size), (n, size))
 
-WRAP_OBJECT(struct archive *, archive_read_new, (void), ())
 WRAP_OBJECT(CURL *, curl_easy_init, (void), ())
 WRAP_OBJECT(CURLM *, curl_multi_init, (void), ())
 WRAP_OBJECT(CURLSH *, curl_share_init, (void), ())

@@ -27,6 +27,9 @@ typedef int scarce_fn(void *arg);
 /* Fails the cmocka test that calls it, with the operation's name and the place. */
 void scarce_try(const char *name, scarce_fn *fn, void *arg);
 
+/* For what the linker cannot wrap: counts an allocation, and tells whether it is to fail. */
+bool scarce_runs_out(void);
+
 /* For parts of a test that stand in for something else: while spared, allocations of this
  * thread do not fail, and may be kept. Returns what to restore. */
 bool scarce_spare(bool spared);

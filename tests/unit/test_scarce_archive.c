@@ -12,6 +12,7 @@
 #include "fetch/base/buf.h"
 #include "tests/unit/foreign_builder.h"
 #include "tests/unit/scarce.h"
+#include "tests/unit/scarce_libarchive.h"
 #include "tests/unit/scratch.h"
 
 #define ARCHIVE_MOST ((size_t)64 << 20)
@@ -208,6 +209,7 @@ static int open_foreign(void *arg)
 
 static void of_others(void **state)
 {
+	scarce_libarchive();
 	static const struct member few[] = {{.path = "dir", .type = 'd'},
 		{.path = "dir/file", .type = '-', .content = "content", .xattr = "v"},
 		{.path = "linked", .type = 'h', .link = "dir/file"},

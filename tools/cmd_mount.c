@@ -5,10 +5,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fetch/base/cleanup.h"
+#include "fs/program.h"
 #include "tools/command.h"
+#include "tools/daemon_path.h"
 #include "tools/daemon_words.h"
 #include "tools/overlay.h"
 #include "tools/session.h"
@@ -17,27 +18,29 @@
 static int become_daemon(const struct options *o, struct error *e)
 {
 	CLEANUP(daemon_words_finish) struct daemon_words line = {0};
-	int r = daemon_words_make(&line, o, o->arguments.data[o->arguments.len - 1], e);
+	int r = daemon_words_make(
+		&line, "larderfs", o, o->arguments.data[o->arguments.len - 1], e);
 	if (r < 0)
 		return r;
-	session_unblock_signals();
-	execv(line.words.data[0], (char *const *)line.words.data);
-	return error_set_errno(e, -errno, "cannot start '%s'", line.words.data[0]);
+	return larderfs_main((int)line.words.len - 1, (char **)line.words.data);
 }
 
 /* 0, also after a miss, when nothing is mounted; larderfs's exit status, after it has
  * said what is wrong; -errno. */
 static int start_lower(const struct options *o, const char *home, struct error *e)
 {
+	CLEANUP(buf_finish) struct buf program = BUF_INIT(PATH_MAX);
 	CLEANUP(daemon_words_finish) struct daemon_words line = {0};
 	char lower[PATH_MAX];
 	overlay_part(home, "lower", lower);
-	int r = daemon_words_make(&line, o, lower, e);
+	int r = daemon_path(&program, e);
+	if (r == 0)
+		r = daemon_words_make(&line, buf_str(&program), o, lower, e);
 	if (r < 0)
 		return r;
 	r = run_program(line.words.data, NULL);
 	if (r < 0)
-		return error_set_errno(e, r, "cannot start '%s'", line.words.data[0]);
+		return error_set_errno(e, r, "cannot start '%s'", buf_str(&program));
 	return session_signal() ? -ECANCELED : r;
 }
 
@@ -66,7 +69,9 @@ static int mount_writable(const struct options *o, struct error *e)
 	if (o->foreground)
 		return error_set(
 			e, -EINVAL, "--writable and --foreground exclude each other");
-	int r = mountpoint_demand(o->arguments.data[o->arguments.len - 1], point, e);
+	int r = session_signals(e);
+	if (r == 0)
+		r = mountpoint_demand(o->arguments.data[o->arguments.len - 1], point, e);
 	if (r == 0)
 		r = overlay_home_make(o->upper_dir, o->settings.cache_dir, home, e);
 	if (r < 0)
@@ -75,8 +80,6 @@ static int mount_writable(const struct options *o, struct error *e)
 	struct error left = {0};
 	if (!kept && overlay_dispose(home, "", false, &left) < 0 && r == 0)
 		return error_copy(e, &left), left.code;
-	if (r > 0) /* as if we had become larderfs */
-		exit(r);
 	return r;
 }
 

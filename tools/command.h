@@ -1,6 +1,7 @@
 /*
  * The commands of `larder`. Each returns 0 or a negative errno with e filled; main turns
- * that into the exit code and prints the sentence once.
+ * that into the exit code and prints the sentence once. cmd_mount() may also return an
+ * exit code: larderfs's, which has said what is wrong.
  */
 #ifndef LARDER_TOOLS_COMMAND_H
 #define LARDER_TOOLS_COMMAND_H

@@ -6,7 +6,6 @@
 #include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
 #include "fetch/store_url.h"
-#include "tools/daemon_path.h"
 #include "tools/session.h"
 
 #define COMMAND_LINE_MAX (256u << 10) /* bytes of all words together */
@@ -59,13 +58,6 @@ static int add_settings(struct daemon_words *l, const struct options *o)
 	return r;
 }
 
-static int add_program(struct daemon_words *l, struct error *e)
-{
-	CLEANUP(buf_finish) struct buf program = BUF_INIT(COMMAND_LINE_MAX);
-	int r = daemon_path(&program, e);
-	return r < 0 ? r : add_made(l, &program);
-}
-
 static int add_store(struct daemon_words *l, const struct options *o, struct error *e)
 {
 	CLEANUP(buf_finish) struct buf fallback = BUF_INIT(STORE_URL_MAX);
@@ -75,10 +67,10 @@ static int add_store(struct daemon_words *l, const struct options *o, struct err
 	return r < 0 ? r : add_made(l, &fallback);
 }
 
-static int compose(struct daemon_words *l, const struct options *o,
+static int compose(struct daemon_words *l, const char *program, const struct options *o,
 	const char *mountpoint, struct error *e)
 {
-	int r = add_program(l, e);
+	int r = word_vec_push(&l->words, program);
 	for (size_t i = 0; r == 0 && i < options_count; i++)
 		if (options_table[i].commands & COMMAND_DAEMON)
 			r = add_option(l, o, &options_table[i]);
@@ -93,10 +85,10 @@ static int compose(struct daemon_words *l, const struct options *o,
 	return r < 0 ? r : word_vec_push(&l->words, NULL);
 }
 
-int daemon_words_make(struct daemon_words *ret, const struct options *o,
-	const char *mountpoint, struct error *e)
+int daemon_words_make(struct daemon_words *ret, const char *program,
+	const struct options *o, const char *mountpoint, struct error *e)
 {
-	int r = compose(ret, o, mountpoint, e);
+	int r = compose(ret, program, o, mountpoint, e);
 	if (r == -ENOMEM || r == -EMSGSIZE)
 		return error_set_errno(e, r, "cannot compose larderfs's arguments");
 	return r;

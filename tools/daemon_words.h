@@ -10,16 +10,16 @@
 #include "fetch/options.h"
 
 struct daemon_words {
-	struct word_vec
-		words; /* for execv(): NULL-ended; into argv, the tables, or `made` */
+	/* NULL-ended; into argv, the tables, what was given, or `made` */
+	struct word_vec words;
 	struct word_vec made; /* owned strings */
 };
 
-/* The words for a mount of o's store on mountpoint (borrowed). A zeroed *ret is filled,
- * and is to be finished whatever comes back. 0; -EIO: there is no larderfs;
+/* The words, the program's name first, for a mount of o's store on mountpoint (both
+ * borrowed). A zeroed *ret is filled, and is to be finished whatever comes back. 0;
  * store_url_default()'s errors; -ENOMEM. */
-int daemon_words_make(struct daemon_words *ret, const struct options *o,
-	const char *mountpoint, struct error *e);
+int daemon_words_make(struct daemon_words *ret, const char *program,
+	const struct options *o, const char *mountpoint, struct error *e);
 void daemon_words_finish(struct daemon_words *l);
 
 #endif

@@ -94,6 +94,8 @@ static int run_command(
 /* Says what went wrong, once, and returns the exit code. */
 static int conclude(int r, const struct error *e, bool soft)
 {
+	if (r > 0)
+		return r;
 	int code = exit_code_of(r, session_signal());
 	if (code == EXIT_DONE)
 		return EXIT_DONE;
@@ -162,7 +164,7 @@ int main(int argc, char **argv)
 	struct options o;
 	options_init(&o);
 	int r = harden_process();
-	if (r == 0)
+	if (r == 0 && c->bit != COMMAND_MOUNT) /* which may become larderfs */
 		r = session_signals(&e);
 	if (r == 0)
 		r = run_command(c, &o, argc - 1, argv + 1, &e);

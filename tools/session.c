@@ -51,14 +51,6 @@ int session_signals(struct error *e)
 	return 0;
 }
 
-void session_unblock_signals(void)
-{
-	sigset_t set;
-	watched(&set);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_DFL);
-}
-
 int session_signal(void)
 {
 	return atomic_load(&caught);

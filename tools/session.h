@@ -24,9 +24,6 @@ struct session {
 /* Starts the thread that waits for signals; once, before any other thread. 0 or -errno. */
 int session_signals(struct error *e);
 
-/* Lets signals through again, for a program that is about to be exec()ed. */
-void session_unblock_signals(void);
-
 /* The signal that came, or 0. */
 int session_signal(void);
 

@@ -6,8 +6,10 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import unittest
+from pathlib import Path
 
 from larder_testlib.cli import Cli
 from larder_testlib.process import TempDir, forget_mount, note_mount, wait_until
@@ -173,13 +175,34 @@ class Umount(unittest.TestCase):
                 out, err = child.communicate(timeout=60)
                 self.assertEqual((out, mounts_at(self.point)), (b"", []), err)
 
-    def test_without_larderfs_there_is_a_sentence(self):
-        alone = self.home.path / "alone"
-        alone.mkdir()
-        shutil.copy(program("larder"), alone)
-        done = subprocess.run([alone / "larder", "mount", "./store", "mnt"],
-                              env=self.cli.env | {"PATH": str(alone)}, cwd=self.home.path,
+    def test_a_signal_ends_the_waiting_for_the_store(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/store"
+            child = self.cli.start("mount", "--foreground", "--key", "a", url, "mnt")
+            silent.settimeout(60)
+            with silent.accept()[0]:
+                child.send_signal(signal.SIGTERM)
+                out, err = child.communicate(timeout=60)
+        self.assertEqual((child.returncode, out, err.count(b"\n")), (143, b"", 1), err)
+        self.assertTrue(err.startswith(b"larderfs: error: "), err)
+
+    def alone(self, *words):
+        """Runs a larder that has no larderfs beside it, nor in PATH."""
+        place = self.home.path / "alone"
+        place.mkdir(exist_ok=True)
+        shutil.copy(program("larder"), place)
+        return subprocess.run([place / "larder", *words],
+                              env=self.cli.env | {"PATH": str(place)}, cwd=self.home.path,
                               capture_output=True, text=True, timeout=60)
+
+    def test_it_becomes_larderfs_itself(self):
+        done = self.alone("mount", "--key", "a", "./store", "mnt")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        pid = json.loads(self.run_ok("status", "--json", "mnt").out)["pid"]
+        self.assertEqual(Path(f"/proc/{pid}/comm").read_text(), "larderfs\n")
+
+    def test_without_larderfs_nothing_is_writable(self):
+        done = self.alone("mount", "--writable", "./store", "mnt")
         self.assertEqual(done.returncode, 1)
         self.assertIn("larderfs", done.stderr)
         self.assertEqual(done.stderr.count("\n"), 1)

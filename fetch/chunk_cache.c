@@ -131,6 +131,20 @@ static void *evict(void *arg)
 	return NULL;
 }
 
+/* One evictor in this process, and by DIR/lock one among all. */
+static void start_eviction(struct chunk_cache *c)
+{
+	LOCK_SCOPE(&c->lock);
+	if (c->evicting || !tally_try_lock(c->evict_fd))
+		return;
+	if (c->has_thread)
+		pthread_join(c->evictor, NULL); /* it has ended */
+	c->evicting = thread_start(&c->evictor, evict, c) == 0;
+	c->has_thread = c->evicting;
+	if (!c->evicting)
+		tally_unlock(c->evict_fd);
+}
+
 /* What only writing needs; a cache that has none of it is still read. */
 static int open_for_writing(struct chunk_cache *c, int dir)
 {
@@ -145,8 +159,8 @@ static int open_for_writing(struct chunk_cache *c, int dir)
 	tally_init(&c->tally, size);
 	write_tag(dir);
 	chunk_evict_temporary(c->tmp, clock_realtime_s());
-	if (!tally_is_counted(&c->tally) && tally_try_lock(c->evict_fd))
-		evict(c);
+	if (!tally_is_counted(&c->tally))
+		start_eviction(c);
 	return 0;
 }
 
@@ -272,20 +286,6 @@ int chunk_cache_get(struct chunk_cache *c, const struct chunk *want, void *buf)
 }
 
 /* --- evicting ---------------------------------------------------------------------- */
-
-/* One evictor in this process, and by DIR/lock one among all. */
-static void start_eviction(struct chunk_cache *c)
-{
-	LOCK_SCOPE(&c->lock);
-	if (c->evicting || !tally_try_lock(c->evict_fd))
-		return;
-	if (c->has_thread)
-		pthread_join(c->evictor, NULL); /* it has ended */
-	c->evicting = thread_start(&c->evictor, evict, c) == 0;
-	c->has_thread = c->evicting;
-	if (!c->evicting)
-		tally_unlock(c->evict_fd);
-}
 
 /* Is there room for len more bytes? While others evict, an eighth above the limit. */
 static bool has_room(struct chunk_cache *c, size_t len)

@@ -79,9 +79,10 @@ static int check_owner(int dir, const char *name, struct error *e)
 	return 0;
 }
 
-static int open_directory(int dir, const char *name)
+static int open_directory(int dir, const char *name, bool *ret_new)
 {
-	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST && errno != EROFS)
+	*ret_new = mkdirat(dir, name, 0700) == 0;
+	if (!*ret_new && errno != EEXIST && errno != EROFS)
 		return -errno;
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -146,9 +147,10 @@ static void start_eviction(struct chunk_cache *c)
 }
 
 /* What only writing needs; a cache that has none of it is still read. */
-static int open_for_writing(struct chunk_cache *c, int dir)
+static int open_for_writing(struct chunk_cache *c, int dir, bool empty)
 {
-	c->tmp = open_directory(dir, "tmp");
+	bool new;
+	c->tmp = open_directory(dir, "tmp", &new);
 	if (c->tmp < 0)
 		return c->tmp;
 	c->claims = open_file(dir, "claims");
@@ -159,7 +161,11 @@ static int open_for_writing(struct chunk_cache *c, int dir)
 	tally_init(&c->tally, size);
 	write_tag(dir);
 	chunk_evict_temporary(c->tmp, clock_realtime_s());
-	if (!tally_is_counted(&c->tally))
+	if (tally_is_counted(&c->tally))
+		return 0;
+	if (empty && tally_try_lock(c->evict_fd))
+		evict(c); /* at once, so that it does not meet the first chunks */
+	else
 		start_eviction(c);
 	return 0;
 }
@@ -175,13 +181,14 @@ static int open_cache(struct chunk_cache *c, const char *name, struct error *e)
 	r = check_owner(dir, name, e);
 	if (r < 0)
 		return r;
-	c->chunks = open_directory(dir, "chunks");
+	bool empty;
+	c->chunks = open_directory(dir, "chunks", &empty);
 	if (c->chunks < 0)
 		return error_set_errno(
 			e, c->chunks, "cannot make 'chunks' in cache folder '%s'", name);
 	atomic_store(&c->writable, true);
 	atomic_store(&c->links, true);
-	r = open_for_writing(c, dir);
+	r = open_for_writing(c, dir, empty);
 	if (r < 0)
 		stop_writing(c, r);
 	return 0;

@@ -20,6 +20,7 @@ case $MODE in
 fail) echo 'no such store' >&2; exit 5;;
 esac
 mount -t tmpfs -o mode=755 none "$point" || exit 1
+printf '%s\\n' "larderfs: mounted '$point'" >&2
 case $MODE in
 stuck) trap '' TERM;;
 status) result=23;;

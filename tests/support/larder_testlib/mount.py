@@ -105,7 +105,7 @@ class Mount:
         self.stop(check=error is None)
 
     def start(self):
-        """Mounts, and returns when the mount is there."""
+        """Mounts, and returns when the mount serves: its end before is a failed start."""
         self._tempdir = TempDir("larder-mount-", 0o755)
         place = self._tempdir.path
         self.path = Path(self._path or place / "mnt")
@@ -133,7 +133,7 @@ class Mount:
         with open("/proc/self/mountinfo", "rb") as table:
             changes = select.poll()
             changes.register(table, select.POLLERR | select.POLLPRI)
-            while not self.is_mounted():
+            while not (self.is_mounted() and self._serves()):
                 gone = not self._child.alive()
                 if gone and not self.is_mounted():
                     status = self._child.popen.returncode
@@ -143,6 +143,10 @@ class Mount:
                 changes.poll(20)
         if not self.foreground and (status := self._child.wait(END_WITHIN)) != 0:
             raise MountError(f"larderfs ended with {status}:\n{self.log()}")
+
+    def _serves(self):
+        """A larderfs in the foreground says so."""
+        return not self.foreground or b"larderfs: mounted '" in self.log_path.read_bytes()
 
     def is_mounted(self):
         return os.fsencode(self.path) in janitor.mount_points()

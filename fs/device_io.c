@@ -12,6 +12,7 @@
 
 #include "fetch/base/call.h"
 #include "fs/linger.h"
+#include "fs/lookout.h"
 
 static const struct device_io *attached;
 
@@ -19,46 +20,79 @@ static const struct device_io *attached;
  * are never 0, notifications' always are). */
 static atomic_uint_least64_t init_unique;
 
-static atomic_int waiting;
-
+static struct lookout lookout = LOOKOUT_INIT;
 static struct linger linger;
 
-bool device_io_idle(void)
+void device_io_leave(void)
 {
-	return atomic_load(&waiting) > 0;
+	lookout_leave(&lookout);
 }
 
-/* Lingers if that pays. Whoever reads first has the request: another worker may. */
-static bool look_out(int fd)
+bool device_io_is_manned(void)
+{
+	return lookout_is_manned(&lookout);
+}
+
+static bool request_waits(int fd)
 {
 	struct pollfd request = {.fd = fd, .events = POLLIN};
+	return poll(&request, 1, 0) != 0;
+}
+
+/* Lingers if that pays; true: a request has come. */
+static bool look_out(int fd)
+{
 	if (!linger_begin(&linger))
 		return false;
 	uint64_t end_ns = clock_monotonic_ns() + LINGER_NS;
 	bool came;
-	while (!(came = poll(&request, 1, 0) != 0) && clock_monotonic_ns() < end_ns)
+	while (!(came = request_waits(fd)) && clock_monotonic_ns() < end_ns)
 		sched_yield();
 	linger_end(&linger, came);
 	return came;
 }
 
-static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
+/* These are answered from memory; where that is not so, ops_run_job() leaves the post. */
+static bool is_quick(const struct fuse_in_header *in)
 {
-	atomic_fetch_add(&waiting, 1);
+	switch (in->opcode) {
+	case FUSE_LOOKUP:
+	case FUSE_GETATTR:
+	case FUSE_READLINK:
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static ssize_t read_request(int fd, void *buf, size_t size)
+{
 	bool looked = look_out(fd);
 	ssize_t got = read(fd, buf, size);
-	atomic_fetch_sub(&waiting, 1);
-	if (got > 0 && !looked)
-		linger_request(&linger, clock_monotonic_ns());
-	if (got < 0 && errno == ENODEV) {
-		attached->gone(attached->arg);
-		errno = ENODEV;
-	}
 	if (got < (ssize_t)sizeof(struct fuse_in_header))
 		return got;
-	const struct fuse_in_header *in = buf;
-	if (in->opcode == FUSE_INIT)
+	if (!looked)
+		linger_request(&linger, clock_monotonic_ns());
+	return got;
+}
+
+static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
+{
+	lookout_take(&lookout);
+	ssize_t got = read_request(fd, buf, size);
+	int saved = errno;
+	const struct fuse_in_header *in = got < (ssize_t)sizeof(*in) ? NULL : buf;
+	bool quick = in && is_quick(in);
+	lookout_count(&lookout, quick);
+	if (!quick || request_waits(fd))
+		lookout_leave(&lookout);
+	if (got < 0 && saved == ENODEV)
+		attached->gone(attached->arg);
+	if (in && in->opcode == FUSE_INIT)
 		atomic_store(&init_unique, in->unique);
+	errno = saved;
 	return got;
 }
 

@@ -10,7 +10,8 @@
  * An answer that the kernel does not take, or that libfuse had no memory for, is an error
  * to whoever asked, and nobody else would tell of it: `lost` is called, from any thread.
  *
- * Before a worker sleeps it lingers here, where that pays (fs/linger.h).
+ * One worker at a time reads (fs/lookout.h), and lingers before it sleeps, where that pays
+ * (fs/linger.h).
  *
  * There is one session in a process.
  */
@@ -32,7 +33,11 @@ struct device_io {
  * 0 or -errno. */
 int device_io_attach(struct fuse_session *session, const struct device_io *io);
 
-/* Does a thread wait for requests now? */
-bool device_io_idle(void);
+/* For a worker that may wait from now on, or do much: somebody else is to read requests. */
+void device_io_leave(void);
+
+/* Is there a worker that reads the next request, without waiting for anything else? True
+ * for the worker that is to read itself. */
+bool device_io_is_manned(void);
 
 #endif

@@ -22,18 +22,6 @@ static bool content_at_hand(struct generation *g, uint32_t entry, struct span *r
 	       reader_peek(generation_reader(g), entry, ret);
 }
 
-static void feed_file(struct feeder *f, struct generation *g, uint32_t entry)
-{
-	struct span span;
-	if (!content_at_hand(g, entry, &span))
-		return;
-	if (marks_set(generation_marks(g), entry))
-		f->store(f->arg,
-			attributes_inode(generation_index(g), generation_slot(g), entry),
-			span.data, span.len);
-	reader_release(generation_reader(g), &span, 1);
-}
-
 void feeder_init(struct feeder *f)
 {
 	*f = (struct feeder){
@@ -68,14 +56,31 @@ static void end_feeding(struct feeder *f)
 		pthread_cond_broadcast(&f->rested);
 }
 
-/* Children [first, end) of one directory. */
+static void give(
+	struct feeder *f, struct generation *g, uint32_t entry, const struct span *span)
+{
+	if (marks_set(generation_marks(g), entry))
+		f->store(f->arg,
+			attributes_inode(generation_index(g), generation_slot(g), entry),
+			span->data, span->len);
+}
+
+/* Children [first, end) of one directory. Nobody hears of it where nothing is at hand. */
 static void feed(struct feeder *f, struct generation *g, uint32_t first, uint32_t end)
 {
-	if (!begin(f))
-		return;
-	for (uint32_t entry = first; entry < end && !is_stopped(f); entry++)
-		feed_file(f, g, entry);
-	end_feeding(f);
+	bool begun = false, go_on = true;
+	for (uint32_t entry = first; go_on && entry < end; entry++) {
+		struct span span;
+		if (!content_at_hand(g, entry, &span))
+			continue;
+		begun = begun || begin(f);
+		if (begun)
+			give(f, g, entry, &span);
+		reader_release(generation_reader(g), &span, 1);
+		go_on = begun && !is_stopped(f);
+	}
+	if (begun)
+		end_feeding(f);
 }
 
 void feeder_stop(struct feeder *f)
@@ -150,7 +155,8 @@ static void session_store(void *arg, uint64_t inode, const void *data, size_t le
 
 static bool session_has_help(void *arg)
 {
-	return device_io_idle();
+	device_io_leave();
+	return device_io_is_manned();
 }
 
 void feeder_attach(struct feeder *f, struct fuse_session *session)

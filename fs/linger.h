@@ -3,10 +3,10 @@
  *
  * A program that walks a tree asks, waits, and asks again a few microseconds after the
  * answer. A worker that sleeps meanwhile has to be woken, on an idle processor of a virtual
- * machine, which takes longer than its work. So one worker lingers after an answer: up to
- * LINGER_NS, giving way to whoever else can run. That costs nothing where it succeeds and
- * is a waste where it fails, so it goes on only as long as it pays: each failure takes a
- * credit away, each request that came in time, or would have, gives one.
+ * machine, which takes longer than its work. So the worker on the lookout lingers after an
+ * answer: up to LINGER_NS, giving way to whoever else can run. That costs nothing where it
+ * succeeds and is a waste where it fails, so it goes on only as long as it pays: each
+ * failure takes a credit away, each request that came in time, or would have, gives one.
  */
 #ifndef LARDER_FS_LINGER_H
 #define LARDER_FS_LINGER_H
@@ -15,7 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LINGER_NS UINT64_C(50000)
+/* Two processors that wake each other take 35 us for a round trip here; the reader works in
+ * between. With 50 us many a request came just too late. */
+#define LINGER_NS UINT64_C(200000)
 
 struct linger {
 	bool possible; /* somebody else can run meanwhile */

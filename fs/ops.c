@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/device_io.h"
 #include "fs/errors.h"
 #include "fs/ops_impl.h"
 
@@ -36,6 +37,7 @@ void ops_run_job(fuse_req_t req, const struct job *job)
 	copy.deadline_ns = setbacks_deadline(
 		&l->setbacks, now_ns, job->subject, job->offset, job->size, usual_ns);
 	copy.second_try = copy.deadline_ns != usual_ns;
+	device_io_leave();
 	gate_run(&l->gate, &copy);
 }
 

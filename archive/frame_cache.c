@@ -4,7 +4,7 @@
 
 #include "archive/frame_cache_private.h"
 
-#define SPARE_PART 4 /* of the budget, one part for spare buffers, the rest for frames */
+#define SPARE_PART 4 /* one part in so many of the budget is for spare buffers */
 #define SPARE_MAX  8 /* buffers */
 
 int frame_cache_new(const struct archive *a, struct range_source *source, size_t budget,
@@ -172,7 +172,8 @@ static bool make_room(struct frame_cache *c, size_t len, struct buffer *ret)
 	return ret->data;
 }
 
-/* What does not fit beside what is in use lies outside, and goes with its last reference. */
+/* What finds no room beside what is in use lies outside, and goes with its last
+ * reference. */
 int frame_obtain_memory(struct frame_cache *c, size_t len, struct buffer *ret)
 {
 	return make_room(c, len, ret) ? 0 : map_memory(c, len, ret);

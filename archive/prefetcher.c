@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include "archive/format.h"
 #include "fetch/base/lock.h"
 
 #define THREADS_MAX 64
@@ -249,6 +250,17 @@ static void leave_ring(struct prefetcher *p, struct prefetching *f)
 		p->turn = f->next != f ? f->next : NULL;
 }
 
+/* Frames that are longer than any frame of small files. */
+static void tell_parts(struct readahead *policy, const struct index *ix)
+{
+	uint32_t stored, raw;
+	for (uint32_t i = 0; i < index_frame_count(ix); i++) {
+		index_frame_sizes(ix, i, &stored, &raw);
+		if (raw > FRAME_MAX)
+			readahead_tell_part(policy, i);
+	}
+}
+
 int prefetching_begin(struct prefetcher *p, struct reader *r,
 	const struct prefetch_options *options, struct prefetching **ret)
 {
@@ -269,6 +281,7 @@ int prefetching_begin(struct prefetcher *p, struct reader *r,
 		free(f);
 		return -ENOMEM;
 	}
+	tell_parts(f->policy, ix);
 	if (options->all)
 		readahead_want_all(f->policy);
 	f->observer = (struct reader_observer){see_miss, see_demand, f};

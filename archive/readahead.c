@@ -15,7 +15,7 @@
 #define SLACK          2  /* frames that two readers of one stream may be apart */
 #define DOUBTFUL       64 /* below this confidence, nothing is guessed at first */
 
-enum mark { TOUCHED = 1, AHEAD = 2, BULK = 4, GUESSED = 8 };
+enum mark { TOUCHED = 1, AHEAD = 2, BULK = 4, GUESSED = 8, PART = 16 };
 
 struct stream {
 	uint64_t used;   /* by the clock; 0: free */
@@ -59,6 +59,11 @@ void readahead_free(struct readahead *ra)
 		return;
 	free(ra->marks);
 	free(ra);
+}
+
+void readahead_tell_part(struct readahead *ra, uint32_t frame)
+{
+	ra->marks[frame] |= PART;
 }
 
 static uint64_t total(const struct readahead *ra)
@@ -257,7 +262,10 @@ bool readahead_miss(struct readahead *ra, const struct link_facts *link, uint32_
 	if (ra->stats.bulk || ra->paused || !bulk_is_possible(ra))
 		return false;
 	uint64_t credit = clamp(bytes_per_trip(link) * link->concurrency, 0, CREDIT_MOST);
-	surroundings_miss(&ra->around, first, first + count, credit);
+	/* Who reads small files is not helped by pieces of the large ones between them.
+	 */
+	uint8_t avoid = ra->marks[first] & PART ? 0 : PART;
+	surroundings_miss(&ra->around, first, first + count, credit, avoid);
 	return true;
 }
 
@@ -363,7 +371,8 @@ static bool wish_for_bulk(
 		if (end - ra->bulk_at > ra->bulk_left)
 			end = ra->bulk_at + ra->bulk_left;
 		uint32_t first = ra->bulk_at;
-		uint32_t n = take(ra, first, end, range, TOUCHED | AHEAD | BULK | GUESSED, BULK);
+		uint32_t n = take(
+			ra, first, end, range, TOUCHED | AHEAD | BULK | GUESSED, BULK);
 		ra->bulk_at += n ? n : 1;
 		ra->bulk_left -= n ? n : 1;
 		if (!n)

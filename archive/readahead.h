@@ -62,6 +62,10 @@ struct readahead *readahead_new(const struct readahead_shape *shape);
 void readahead_free(struct readahead *ra);
 DEFINE_CLEANUP(cleanup_readahead, struct readahead, readahead_free);
 
+/* The frame is a piece of one large file: who reads it follows an order, or wants that
+ * file. To be told before anything is touched. */
+void readahead_tell_part(struct readahead *ra, uint32_t frame);
+
 /* Bulk from now on, whatever was touched. */
 void readahead_want_all(struct readahead *ra);
 

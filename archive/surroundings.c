@@ -16,7 +16,8 @@ void surroundings_right(struct surroundings *s)
 }
 
 /* The place whose surroundings hold the frame, or the one unused for longest. */
-static struct surrounding *place_for(struct surroundings *s, uint32_t frame, bool *ret_known)
+static struct surrounding *place_for(
+	struct surroundings *s, uint32_t frame, bool *ret_known)
 {
 	struct surrounding *oldest = &s->places[0];
 	for (size_t i = 0; i < SURROUNDINGS_PLACES; i++) {
@@ -30,8 +31,8 @@ static struct surrounding *place_for(struct surroundings *s, uint32_t frame, boo
 	return oldest;
 }
 
-void surroundings_miss(
-	struct surroundings *s, uint32_t first, uint32_t end, uint64_t credit)
+void surroundings_miss(struct surroundings *s, uint32_t first, uint32_t end,
+	uint64_t credit, uint8_t avoid)
 {
 	bool known;
 	struct surrounding *p = place_for(s, first, &known);
@@ -43,20 +44,22 @@ void surroundings_miss(
 		p->high = end;
 	p->centre = first;
 	p->used = ++s->clock;
+	p->avoid = avoid;
 	p->credit += (uint64_t)((double)credit * ((double)s->trust / (double)TRUST));
 }
 
-static bool is_taken(const struct surroundings_map *map, uint32_t frame)
+static bool is_taken(
+	const struct surrounding *p, const struct surroundings_map *map, uint32_t frame)
 {
-	return map->marks[frame] & map->taken;
+	return map->marks[frame] & (map->taken | p->avoid);
 }
 
 /* [*first, *first + n) of free frames from `high` upwards. */
-static uint32_t take_above(
-	struct surrounding *p, const struct surroundings_map *map, uint64_t most, uint32_t *first)
+static uint32_t take_above(struct surrounding *p, const struct surroundings_map *map,
+	uint64_t most, uint32_t *first)
 {
 	*first = p->high;
-	while (p->high < map->frames && !is_taken(map, p->high) &&
+	while (p->high < map->frames && !is_taken(p, map, p->high) &&
 		(p->high == *first ||
 			map->offsets[p->high + 1] - map->offsets[*first] <= most))
 		p->high++;
@@ -64,11 +67,11 @@ static uint32_t take_above(
 }
 
 /* The same from `low` downwards. */
-static uint32_t take_below(
-	struct surrounding *p, const struct surroundings_map *map, uint64_t most, uint32_t *first)
+static uint32_t take_below(struct surrounding *p, const struct surroundings_map *map,
+	uint64_t most, uint32_t *first)
 {
 	uint32_t end = p->low;
-	while (p->low > 0 && !is_taken(map, p->low - 1) &&
+	while (p->low > 0 && !is_taken(p, map, p->low - 1) &&
 		(p->low == end || map->offsets[end] - map->offsets[p->low - 1] <= most))
 		p->low--;
 	*first = p->low;
@@ -78,9 +81,9 @@ static uint32_t take_below(
 /* Passes over what is taken on both sides. */
 static void skip_taken(struct surrounding *p, const struct surroundings_map *map)
 {
-	while (p->high < map->frames && is_taken(map, p->high))
+	while (p->high < map->frames && is_taken(p, map, p->high))
 		p->high++;
-	while (p->low > 0 && is_taken(map, p->low - 1))
+	while (p->low > 0 && is_taken(p, map, p->low - 1))
 		p->low--;
 }
 
@@ -122,8 +125,9 @@ bool surroundings_next(struct surroundings *s, const struct surroundings_map *ma
 			p->credit = 0;
 			continue;
 		}
-		*ret_count = above_is_nearer(p, map) ? take_above(p, map, most, ret_first)
-						     : take_below(p, map, most, ret_first);
+		*ret_count = above_is_nearer(p, map)
+				     ? take_above(p, map, most, ret_first)
+				     : take_below(p, map, most, ret_first);
 		pay(s, p,
 			map->offsets[*ret_first + *ret_count] - map->offsets[*ret_first]);
 		return true;

@@ -36,7 +36,7 @@ struct chunk_cache {
 	uint64_t max; /* bytes; 0: no limit */
 	atomic_bool writable;
 	atomic_bool links; /* files may have several names here */
-	uint64_t session; /* random: makes our temporary names ours */
+	uint64_t session;  /* random: makes our temporary names ours */
 	atomic_uint_fast64_t next_temp;
 	struct tally tally;
 
@@ -254,8 +254,7 @@ bool chunk_cache_has(struct chunk_cache *c, const struct digest *d)
 	return faccessat(c->chunks, name, F_OK, 0) == 0;
 }
 
-static int read_proved(
-	int fd, const struct stat *st, const struct chunk *want, void *buf)
+static int read_proved(int fd, const struct stat *st, const struct chunk *want, void *buf)
 {
 	uint64_t size = (uint64_t)st->st_size, offset = 0;
 	if (size != want->len &&
@@ -318,8 +317,8 @@ struct chunk_run {
 	const unsigned char *data; /* from offsets[0] on */
 };
 
-static int write_temp(
-	struct chunk_cache *c, const char *name, const struct chunk_run *run, size_t *ret_size)
+static int write_temp(struct chunk_cache *c, const char *name,
+	const struct chunk_run *run, size_t *ret_size)
 {
 	CLEANUP(cleanup_close)
 	int fd = openat(c->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -341,8 +340,8 @@ static int give_second_name(int from_dir, const char *from, int to_dir, const ch
 	return linkat(from_dir, from, to_dir, to, 0);
 }
 
-/* Renames or links to a chunk's name. The directory of its first two digits is made when it
- * is missed. */
+/* Renames or links to a chunk's name. The directory of its first two digits is made when
+ * it is missed. */
 static int give_name(struct chunk_cache *c, name_fn *rename_or_link, int from_dir,
 	const char *from, const char *name)
 {

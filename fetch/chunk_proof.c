@@ -69,7 +69,8 @@ static uint64_t seal_of(const struct chunk *c, const void *data)
 	size_t size = 0;
 	store_le64(nonce, c->number);
 	const OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_IV, nonce, sizeof(nonce)),
+		OSSL_PARAM_construct_octet_string(
+			OSSL_MAC_PARAM_IV, nonce, sizeof(nonce)),
 		OSSL_PARAM_construct_end(),
 	};
 	EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(c->seals->keyed);

@@ -144,7 +144,8 @@ static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdat
 static unsigned processors(void)
 {
 	cpu_set_t set;
-	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set)
+							    : 1;
 }
 
 int device_io_attach(struct fuse_session *session, const struct device_io *io)

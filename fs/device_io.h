@@ -10,8 +10,8 @@
  * An answer that the kernel does not take, or that libfuse had no memory for, is an error
  * to whoever asked, and nobody else would tell of it: `lost` is called, from any thread.
  *
- * One worker at a time reads (fs/lookout.h), and lingers before it sleeps, where that pays
- * (fs/linger.h).
+ * One worker at a time reads (fs/lookout.h), and lingers before it sleeps, where that
+ * pays (fs/linger.h).
  *
  * There is one session in a process.
  */
@@ -33,7 +33,7 @@ struct device_io {
  * 0 or -errno. */
 int device_io_attach(struct fuse_session *session, const struct device_io *io);
 
-/* For a worker that may wait from now on, or do much: somebody else is to read requests. */
+/* For a worker that may wait from now on: somebody else is to read requests. */
 void device_io_leave(void);
 
 /* Is there a worker that reads the next request, without waiting for anything else? True

@@ -9,7 +9,7 @@
 #define NEIGHBOURS_MOST 1024 /* siblings looked at, each way */
 
 /* Marks are of inodes, so of primaries: another name of the file that is being read would
- * wait for the answer to that very read. The span holds the frame until it is released. */
+ * wait for the answer to that very read. The span holds the frame until released. */
 static bool content_at_hand(struct generation *g, uint32_t entry, struct span *ret)
 {
 	const struct index *ix = generation_index(g);

@@ -5,16 +5,16 @@
  * costs. Whoever lists a directory and reads a file in it will read the others. So when a
  * file is read whose directory was listed, so that the kernel knows the inodes
  * (readdirplus told them), the directory's other files that lie in the same frame, which
- * is decoded, are put into the page cache (FUSE_NOTIFY_STORE). At the end of a listing, so
- * are those whose frames are decoded already, because something reads in that order. Nothing
- * is loaded for it. Who opens files without listing them is fed nothing.
+ * is decoded, are put into the page cache (FUSE_NOTIFY_STORE). At the end of a listing,
+ * so are those whose frames are decoded already, because something reads in that order.
+ * Nothing is loaded for it. Who opens files without listing them is fed nothing.
  *
  * The worker does it before it answers: afterwards it would run a race with the reader,
  * for one file after the other. Storing waits for the page lock of a read that is under
- * way, and that read for a worker, or in the gate's queue for somebody to leave. So a file
- * that was read is left out; nothing is fed unless another worker waits for requests; and
- * at most FEEDERS_MOST feed, so that most of those inside the gate are waiting for the
- * store, which ends, and who is queued gets in. (Where the system refuses
+ * way, and that read for a worker, or in the gate's queue for somebody to leave. So a
+ * file that was read is left out; nothing is fed unless another worker waits for
+ * requests; and at most FEEDERS_MOST feed, so that most of those inside the gate are
+ * waiting for the store, which ends, and who is queued gets in. (Where the system refuses
  * libfuse a second thread, no other worker ever waits, and nothing is fed.) Before the
  * workers end, feeder_stop() sees to it that none is at it.
  *
@@ -52,12 +52,12 @@ void feeder_finish(struct feeder *f); /* nobody feeds any more */
  * reads meanwhile. */
 void feeder_stop(struct feeder *f);
 
-/* Content of this file is about to be given to the kernel. The directories that the kernel
- * knows the inodes of bear a mark (generation_marks()). */
+/* Content of this file is about to be given to the kernel. The directories that the
+ * kernel knows the inodes of bear a mark (generation_marks()). */
 void feeder_read(struct feeder *f, struct generation *g, uint32_t entry);
 
-/* The kernel asks for more of this directory than there is: it has the inodes by now. What
- * is decoded of the directory's files is fed. */
+/* The kernel asks for more of this directory than there is: it has the inodes by now.
+ * What is decoded of the directory's files is fed. */
 void feeder_listed(struct feeder *f, struct generation *g, uint32_t directory);
 
 /* Feeds a session from now on. */

@@ -22,7 +22,8 @@ void linger_answer(struct linger *l, uint64_t now_ns)
 
 bool linger_begin(struct linger *l)
 {
-	return l->possible && atomic_load_explicit(&l->credit, memory_order_relaxed) > 0 &&
+	return l->possible &&
+	       atomic_load_explicit(&l->credit, memory_order_relaxed) > 0 &&
 	       !atomic_exchange(&l->busy, true);
 }
 

@@ -87,8 +87,8 @@ static void read_file(struct fixture *f, unsigned file)
 {
 	char text[16];
 	size_t got;
-	assert_int_equal(reader_read(generation_reader(f->g), CALL_PATIENT, f->files[file], 0,
-				 sizeof(text), text, &got, NULL),
+	assert_int_equal(reader_read(generation_reader(f->g), CALL_PATIENT,
+				 f->files[file], 0, sizeof(text), text, &got, NULL),
 		0);
 	feeder_read(&f->feeder, f->g, f->files[file]);
 }

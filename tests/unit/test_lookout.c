@@ -166,7 +166,7 @@ static void among_slow_requests_it_is_open_to_all(void **state)
 	assert_false(lookout_is_manned(&lookout));
 }
 
-/* Of those that are at the post when it is closed, each goes as it comes back, but one. */
+/* Who is at the post when it is closed goes as he comes back, but for one. */
 static void among_quick_requests_one_is_left(void **state)
 {
 	pthread_t thread;

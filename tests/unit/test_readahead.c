@@ -146,6 +146,41 @@ static void not_too_much_is_guessed_for_one_miss(void **state)
 	assert_in_range(grant(&f) * 100 * KIB, 4 * MIB, 4 * MIB + 100 * KIB);
 }
 
+/* Pieces of large files are not guessed at, but by one who reads such a file here and
+ * there. */
+static void small_files_are_guessed_at_past_large_ones(void **state)
+{
+	for (uint32_t missed = 500; missed <= 501; missed++) {
+		CLEANUP(fixture_finish) struct fixture f;
+		fixture_init(&f, 1000, 100 * KIB, true);
+		for (uint32_t i = 0; i < 1000; i++)
+			if (i % 4)
+				readahead_tell_part(f.ra, i);
+		assert_true(readahead_miss(f.ra, &f.link, missed, 1));
+		assert_true(grant(&f) >= 40);
+		unsigned parts = 0;
+		for (uint32_t i = 0; i < 1000; i++)
+			parts += i % 4 && f.wished[i];
+		if (missed == 500)
+			assert_int_equal(parts, 0);
+		else
+			assert_true(parts >= 20);
+	}
+}
+
+static void a_stream_reads_pieces_of_large_files(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 100, 100 * KIB, true);
+	for (uint32_t i = 0; i < 100; i++)
+		readahead_tell_part(f.ra, i);
+	for (uint32_t i = 10; i < 14; i++)
+		touch(&f, i);
+	grant(&f);
+	for (uint32_t i = 14; i < 18; i++)
+		assert_int_equal(f.wished[i], 1);
+}
+
 static void nothing_is_guessed_that_cannot_be_kept(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -456,6 +491,8 @@ int main(void)
 		cmocka_unit_test(all_is_wished_from_the_start_when_told),
 		cmocka_unit_test(around_a_miss_is_guessed_while_it_is_waited_for),
 		cmocka_unit_test(not_too_much_is_guessed_for_one_miss),
+		cmocka_unit_test(small_files_are_guessed_at_past_large_ones),
+		cmocka_unit_test(a_stream_reads_pieces_of_large_files),
 		cmocka_unit_test(nothing_is_guessed_that_cannot_be_kept),
 		cmocka_unit_test(nothing_is_guessed_when_all_is_coming),
 		cmocka_unit_test(a_stream_comes_before_bulk),

@@ -12,8 +12,6 @@
 #include "fs/inode.h"
 #include "fs/node_table.h"
 
-#define GREETING_MOST 999 /* names: less than a page of S3; no second is asked for */
-
 DEFINE_VEC(doorway_vec, struct doorway *);
 
 /* A name that the store is being asked about. */
@@ -158,9 +156,19 @@ static bool listing_ready(void *arg)
 	return true;
 }
 
-/* Takes over the reference. */
-static void keep_listing(struct keyspace *k, struct node *n, struct listing *fetched)
+/* The one asker's work. A store that cannot list, or a folder that is not there yet,
+ * shows an empty directory. */
+static int fetch_listing(
+	struct keyspace *k, const struct call *call, struct node *n, struct error *e)
 {
+	struct listing *fetched = NULL;
+	int r = listing_fetch(k->supply->store, call, n->path, &fetched, e);
+	if (r == -EOPNOTSUPP || r == -ENOENT) {
+		fetched = listing_empty();
+		r = fetched ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		return r;
 	struct listing *old;
 	{
 		LOCK_SCOPE(&k->lock);
@@ -169,36 +177,7 @@ static void keep_listing(struct keyspace *k, struct node *n, struct listing *fet
 		n->listed_ns = clock_monotonic_ns();
 	}
 	listing_unref(old);
-}
-
-/* The one asker's work. A store that cannot list, or a folder that is not there yet,
- * shows an empty directory. */
-static int fetch_listing(
-	struct keyspace *k, const struct call *call, struct node *n, struct error *e)
-{
-	struct listing *fetched = NULL;
-	int r = listing_fetch(k->supply->store, call, n->path, LISTING_MOST, &fetched, e);
-	if (r == -EOPNOTSUPP || r == -ENOENT) {
-		fetched = listing_empty();
-		r = fetched ? 0 : -ENOMEM;
-	}
-	if (r == 0)
-		keep_listing(k, n, fetched);
-	return r;
-}
-
-/* What was listed whole is shown to who lists first; more than that is nobody's business
- * yet. */
-int keyspace_greet(struct keyspace *k, const struct call *call, struct error *e)
-{
-	struct listing *first = NULL;
-	struct node *top = directory_of(k, 0);
-	if (!top)
-		return 0;
-	int r = listing_fetch(k->supply->store, call, "", GREETING_MOST, &first, e);
-	if (r == 0)
-		keep_listing(k, top, first);
-	return r == -E2BIG || r == -EOPNOTSUPP || r == -ENOENT ? 0 : r;
+	return 0;
 }
 
 static bool listing_at_hand(struct keyspace *k, struct wanted_listing *w)

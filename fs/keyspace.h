@@ -40,12 +40,6 @@ struct shown {
 int keyspace_new(const struct supply *supply, const struct keyspace_hooks *hooks,
 	const char *key, struct keyspace **ret); /* 0, -ENOMEM */
 
-/* Asks for the names in the top directory, at most a page of them: whether the store is
- * there, and takes our credentials. 0 also where nothing can be asked so: one key, a
- * store that cannot list, a folder that is not there yet. -EACCES: keys may not be
- * listed. store_list()'s errors. */
-int keyspace_greet(struct keyspace *k, const struct call *call, struct error *e);
-
 /* No request may be under way. Generations that something still reads are freed by the
  * last reader. */
 void keyspace_free(struct keyspace *k);

@@ -121,20 +121,6 @@ static int open_one_key(struct larderfs *l, const struct call *call, struct erro
 	return r;
 }
 
-/* Who may not list still finds keys by name. */
-static int greet(struct larderfs *l, const struct call *call, struct error *e)
-{
-	struct error why = {0};
-	int r = keyspace_greet(l->keyspace, call, &why);
-	if (r == -EACCES) {
-		log_warning("%s; without it, keys are found by name only", why.text);
-		return 0;
-	}
-	if (r < 0)
-		error_copy(e, &why);
-	return r;
-}
-
 int larderfs_show(
 	struct larderfs *l, const struct call *call, const char *key, struct error *e)
 {
@@ -145,8 +131,6 @@ int larderfs_show(
 		l->supply.unhurried = true;
 		r = open_one_key(l, call, e);
 		l->supply.unhurried = false;
-	} else {
-		r = greet(l, call, e);
 	}
 	if (r < 0) {
 		keyspace_free(l->keyspace);

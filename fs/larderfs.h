@@ -60,9 +60,9 @@ struct larderfs_options {
 int larderfs_new(
 	const struct larderfs_options *o, struct larderfs **ret, struct error *e);
 
-/* Decides what the mount shows: the whole store (key NULL), which is asked for its first
- * names, or one key, which is opened. doorway_generation()'s errors; after -ENOENT
- * another key may be tried. */
+/* Decides what the mount shows: the whole store (key NULL; nothing is asked), or one key,
+ * which is opened. doorway_generation()'s errors; after -ENOENT another key may be tried.
+ */
 int larderfs_show(
 	struct larderfs *l, const struct call *call, const char *key, struct error *e);
 

@@ -138,13 +138,11 @@ static void settle(struct listing *l)
 }
 
 int listing_fetch(struct store *store, const struct call *call, const char *path,
-	size_t most, struct listing **ret, struct error *e)
+	struct listing **ret, struct error *e)
 {
 	CLEANUP(cleanup_listing) struct listing *l = listing_empty();
 	struct buf prefix = BUF_INIT(4096);
 	int r = l ? 0 : -ENOMEM;
-	if (l)
-		l->items.max = most;
 	if (r == 0 && *path)
 		r = buf_printf(&prefix, "%s/", path);
 	if (r == 0) {

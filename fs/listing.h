@@ -29,11 +29,10 @@ struct listed {
 	uint64_t size;     /* bytes of the object */
 };
 
-/* Lists the directory `path` of the store ("" or "a/b") and follows all pages, as long as
- * there are at most `most` names (up to LISTING_MOST). The reference is the caller's.
- * store_list()'s errors; -E2BIG past the limits. */
+/* Lists the directory `path` of the store ("" or "a/b") and follows all pages. The
+ * reference is the caller's. store_list()'s errors; -E2BIG past the limits. */
 int listing_fetch(struct store *store, const struct call *call, const char *path,
-	size_t most, struct listing **ret, struct error *e);
+	struct listing **ret, struct error *e);
 
 /* One with nothing in it, for a store that cannot list. NULL: out of memory. */
 struct listing *listing_empty(void);

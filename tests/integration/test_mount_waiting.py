@@ -149,7 +149,7 @@ class Waiting(unittest.TestCase):
     def test_only_signals_that_mean_it_end_a_lookup(self):
         mount = self.mount(timeout=30)
         self.proxy.stall()
-        waiter = spawn([sys.executable, "-c", WAITER, mount.path / "unknown"],
+        waiter = spawn([sys.executable, "-c", WAITER, mount.path / "k"],
                        stdout=subprocess.PIPE)
         said = waiter.popen.stdout
         self.assertEqual(said.readline(), b"waiting\n")

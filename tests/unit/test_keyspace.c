@@ -275,44 +275,6 @@ static void a_fresh_listing_is_used_again(void **state)
 	world_free(w);
 }
 
-static void what_greets_is_the_first_listing(void **state)
-{
-	struct world *w = world_new(NULL);
-	put_archive(w, "one", "x");
-	assert_int_equal(keyspace_greet(w->keyspace, CALL_PATIENT, NULL), 0);
-	listing_unref(list(w, 0));
-	assert_int_equal(w->store->lists, 1);
-	world_free(w);
-}
-
-static void a_store_that_cannot_be_asked_is_taken(void **state)
-{
-	static const int answers[][2] = {{-EOPNOTSUPP, 0}, {-ENOENT, 0},
-		{-EACCES, -EACCES}, {-EKEYREJECTED, -EKEYREJECTED}, {-EIO, -EIO}};
-	struct world *w = world_new(NULL);
-	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-		w->store->list_result = answers[i][0];
-		assert_int_equal(
-			keyspace_greet(w->keyspace, CALL_PATIENT, NULL), answers[i][1]);
-	}
-	world_free(w);
-	w = world_new("one-key");
-	assert_int_equal(keyspace_greet(w->keyspace, CALL_PATIENT, NULL), 0);
-	assert_int_equal(w->store->lists, 0);
-	world_free(w);
-}
-
-static void a_listing_past_its_limit_is_none(void **state)
-{
-	CLEANUP(cleanup_memory_store) struct memory_store *store = memory_store_new();
-	CLEANUP(cleanup_listing) struct listing *l = NULL;
-	memory_put(store, "one", "", 0);
-	memory_put(store, "two", "", 0);
-	assert_int_equal(
-		listing_fetch(&store->base, CALL_PATIENT, "", 1, &l, NULL), -E2BIG);
-	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "", 2, &l, NULL), 0);
-}
-
 static void positions_hold_over_listings(void **state)
 {
 	CLEANUP(cleanup_memory_store) struct memory_store *store = memory_store_new();
@@ -323,14 +285,10 @@ static void positions_hold_over_listings(void **state)
 	}
 	CLEANUP(cleanup_listing) struct listing *first = NULL;
 	CLEANUP(cleanup_listing) struct listing *second = NULL;
-	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "p", LISTING_MOST,
-				 &first, NULL),
-		0);
+	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "p", &first, NULL), 0);
 	memory_remove(store, "p/key-7");
 	memory_put(store, "p/new", "", 0);
-	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "p", LISTING_MOST,
-				 &second, NULL),
-		0);
+	assert_int_equal(listing_fetch(&store->base, CALL_PATIENT, "p", &second, NULL), 0);
 	assert_int_equal(listing_count(first), 40);
 	assert_int_equal(listing_count(second), 40);
 	/* half of the one, then the rest of the other: every name that is in both, once */
@@ -528,9 +486,6 @@ int main(void)
 		cmocka_unit_test(what_is_no_archive_is_corrupt_and_left_alone_a_while),
 		cmocka_unit_test(listed_names_are_known_without_being_opened),
 		cmocka_unit_test(a_fresh_listing_is_used_again),
-		cmocka_unit_test(what_greets_is_the_first_listing),
-		cmocka_unit_test(a_store_that_cannot_be_asked_is_taken),
-		cmocka_unit_test(a_listing_past_its_limit_is_none),
 		cmocka_unit_test(positions_hold_over_listings),
 		cmocka_unit_test(forgotten_nodes_are_freed_and_their_numbers_gone),
 		cmocka_unit_test(the_mountpoint_is_never_forgotten),

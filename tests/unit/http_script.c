@@ -28,6 +28,7 @@ struct script_connection {
 	unsigned number;
 	char *data; /* what was read and not yet used */
 	size_t len;
+	size_t size; /* allocated */
 };
 
 struct http_script {
@@ -175,7 +176,11 @@ static bool read_more(struct script_connection *c)
 {
 	if (!ready(c, POLLIN))
 		return false;
-	c->data = realloc(c->data, c->len + HEAD_MAX + 1);
+	size_t least = c->len + HEAD_MAX + 1;
+	if (c->size < least) {
+		c->size = 2 * least;
+		c->data = realloc(c->data, c->size);
+	}
 	ssize_t n = recv(c->fd, c->data + c->len, HEAD_MAX, MSG_DONTWAIT);
 	if (n <= 0)
 		return false;

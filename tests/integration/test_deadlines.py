@@ -18,6 +18,7 @@ from pathlib import Path
 from larder_testlib import fuse
 from larder_testlib.faultproxy import FaultProxy
 from larder_testlib.mount import Mount, larder
+from larder_testlib.namespaces import apart
 from larder_testlib.origin import Origin
 from larder_testlib.process import TempDir, spawn, wait_until
 from larder_testlib.programs import sanitizers
@@ -203,8 +204,8 @@ class Deadlines(unittest.TestCase):
 
     def test_names_that_nobody_resolves(self):
         """In namespaces of its own, where this machine's resolver is a silent socket."""
-        child = spawn(["unshare", "-mn", "--propagation=private", sys.executable, __file__,
-                       "--alone", self.tree / "file-000"], stderr=subprocess.PIPE)
+        child = spawn(apart("unshare", "-n", sys.executable, __file__, "--alone",
+                            self.tree / "file-000"), stderr=subprocess.PIPE)
         said = child.popen.stderr.read().decode()
         self.assertEqual(child.wait(60), 0, said)
 

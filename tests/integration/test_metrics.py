@@ -8,6 +8,7 @@ import subprocess
 import unittest
 
 from larder_testlib.cli import Cli
+from larder_testlib.namespaces import apart
 from larder_testlib.process import TempDir, forget_mount, note_mount
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -161,7 +162,7 @@ class Mounts(unittest.TestCase):
                 subprocess.run(["cp", f"{os.environ['LARDER_BUILD']}/{where}", tools],
                                check=True)
         done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", script, "sh", *map(str, words)], cwd=self.path,
+            apart("sh", "-c", script, "sh", *words), cwd=self.path,
             env=self.cli.env | {"BIN": str(tools), "FILE": file}, capture_output=True,
             text=True, stdin=subprocess.DEVNULL, timeout=120)
         self.assertEqual((done.returncode, done.stderr), (0, ""), done)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from larder_testlib import fuse
 from larder_testlib.mount import Mount, environment, larder
+from larder_testlib.namespaces import apart
 from larder_testlib.process import TempDir, forget_mount, note_mount, spawn, wait_until
 from larder_testlib.programs import program
 
@@ -278,7 +279,7 @@ class Life(unittest.TestCase):
             ls mine
         """
         result = subprocess.run(
-            ["unshare", "-m", "sh", "-c", script, "sh", self.home, program("larderfs")],
+            apart("sh", "-c", script, "sh", self.home, program("larderfs")),
             env=environment({"PATH": os.environ["PATH"]}), capture_output=True, timeout=60,
             check=False, text=True)
         self.assertEqual((result.returncode, result.stdout, result.stderr),

@@ -11,6 +11,7 @@ import unittest
 from pathlib import Path
 
 from larder_testlib import fuse
+from larder_testlib.namespaces import apart
 from larder_testlib.process import TempDir
 from larder_testlib.recipes import CI
 
@@ -70,7 +71,7 @@ class Package(unittest.TestCase):
         env = {"HERE": str(here), "TOP": str(TOP), "COMMANDS": commands, "HOME": f"{here}/place",
                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(["unshare", "-m", "sh", "-ec", ENTER], env=env, text=True,
+        done = subprocess.run(apart("sh", "-ec", ENTER), env=env, text=True,
                               stdin=subprocess.DEVNULL, capture_output=True, check=False,
                               timeout=BUILD_WITHIN)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

@@ -10,6 +10,7 @@ import unittest
 from larder_testlib.cli import Cli
 from larder_testlib.process import TempDir
 from larder_testlib.janitor import mount_points
+from larder_testlib.namespaces import apart
 
 # Capabilities of root in a container that was given no others.
 DOCKERS_RIGHTS = ["audit_write", "chown", "dac_override", "fowner", "fsetid", "kill", "mknod",
@@ -213,9 +214,11 @@ class Writable(unittest.TestCase):
         self.assertEqual(result.code, 0, result)
         self.assert_nothing_left()
 
-    def in_a_namespace(self, flags, commands):
-        """Runs shell commands, $L being larder, in namespaces of their own."""
-        done = subprocess.run(["unshare", *flags, "sh", "-ec", commands], cwd=self.path,
+    def in_a_namespace(self, commands, *begin):
+        """Runs shell commands, $L being larder, in namespaces of their own; begin: words
+        that make more of these, or take rights away."""
+        argv = [*begin, "sh", "-ec", commands]
+        done = subprocess.run(apart(*argv) if os.geteuid() == 0 else argv, cwd=self.path,
                               env=self.cli.env | {"L": self.cli.path}, text=True,
                               capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
         self.assertEqual((done.returncode, done.stderr), (0, ""), done)
@@ -246,7 +249,7 @@ class Writable(unittest.TestCase):
         self.path.chmod(0o755)
         subprocess.run(["chown", "-hR", "65534:65534", self.path], check=True)
         become = "setpriv --reuid 65534 --regid 65534 --clear-groups --"
-        out = self.in_a_namespace(["-m"], f"""
+        out = self.in_a_namespace(f"""
             mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
             mkdir bin; ln -s "$(command -v fusermount3)" bin
             PATH=$PWD/bin {shutil.which("setpriv")} {become[8:]} \
@@ -265,15 +268,15 @@ class Writable(unittest.TestCase):
         if tried.returncode:
             print("no user namespaces here: not tried in one")
             return
-        self.assertIn("userxattr", self.in_a_namespace(["-Urm"], self.USE))
+        self.assertIn("userxattr", self.in_a_namespace(self.USE, "unshare", "-Urm"))
         self.assert_used()
 
     @unittest.skipUnless(os.geteuid() == 0, "only root can take rights away")
     def test_in_a_container(self):
         """As `docker run --device /dev/fuse --cap-add SYS_ADMIN` leaves root."""
         rights = "-all,+sys_admin" + "".join(f",+{name}" for name in DOCKERS_RIGHTS)
-        out = self.in_a_namespace(["-m", "setpriv", "--bounding-set", rights, "--inh-caps",
-                                   rights], self.USE)
+        out = self.in_a_namespace(self.USE, "setpriv", "--bounding-set", rights, "--inh-caps",
+                                  rights)
         self.assertIn("metacopy=on", out)
         self.assert_used()
 

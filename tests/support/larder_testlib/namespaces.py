@@ -1,0 +1,19 @@
+"""Mount namespaces of their own, for tests that mount or hide what others need.
+
+A new mount namespace holds every mount that there is, and a FUSE daemon lives as long as
+somebody holds its mount: those of tests beside this one could not end when they are told
+to. So the new namespace lets go of them before anything else.
+"""
+
+import tempfile
+
+_LET_GO = """\
+awk -v tests="$0/larder-" 'index($2, tests) == 1 { print $2 }' /proc/self/mounts |
+    xargs -r umount --lazy --no-canonicalize
+exec "$@"
+"""
+
+
+def apart(*argv):
+    """The words that run argv in a mount namespace of its own; for root."""
+    return ["unshare", "-m", "sh", "-c", _LET_GO, tempfile.gettempdir(), *map(str, argv)]

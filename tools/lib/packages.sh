@@ -4,7 +4,7 @@ PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config libfuse3-dev
   libcurl4-openssl-dev libssl-dev libarchive-dev libzstd-dev libexpat1-dev libcmocka-dev
   scdoc"
 PACKAGES_RUN="fuse3 ca-certificates"
-PACKAGES_TEST="clang libclang-rt-14-dev python3 python3-rados ceph-mon ceph-osd radosgw
+PACKAGES_TEST="clang libclang-rt-14-dev lld python3 python3-rados ceph-mon ceph-osd radosgw
   apache2-bin nginx-light libarchive-tools zstd xz-utils lz4 zip unzip attr curl openssl
   procps valgrind python3-yaml systemd dpkg-dev fuse-overlayfs zsh fish man-db"
 

@@ -79,10 +79,9 @@ static int check_owner(int dir, const char *name, struct error *e)
 	return 0;
 }
 
-static int open_directory(int dir, const char *name, bool *ret_new)
+static int open_directory(int dir, const char *name)
 {
-	*ret_new = mkdirat(dir, name, 0700) == 0;
-	if (!*ret_new && errno != EEXIST && errno != EROFS)
+	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST && errno != EROFS)
 		return -errno;
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -132,25 +131,10 @@ static void *evict(void *arg)
 	return NULL;
 }
 
-/* One evictor in this process, and by DIR/lock one among all. */
-static void start_eviction(struct chunk_cache *c)
-{
-	LOCK_SCOPE(&c->lock);
-	if (c->evicting || !tally_try_lock(c->evict_fd))
-		return;
-	if (c->has_thread)
-		pthread_join(c->evictor, NULL); /* it has ended */
-	c->evicting = thread_start(&c->evictor, evict, c) == 0;
-	c->has_thread = c->evicting;
-	if (!c->evicting)
-		tally_unlock(c->evict_fd);
-}
-
 /* What only writing needs; a cache that has none of it is still read. */
-static int open_for_writing(struct chunk_cache *c, int dir, bool empty)
+static int open_for_writing(struct chunk_cache *c, int dir)
 {
-	bool new;
-	c->tmp = open_directory(dir, "tmp", &new);
+	c->tmp = open_directory(dir, "tmp");
 	if (c->tmp < 0)
 		return c->tmp;
 	c->claims = open_file(dir, "claims");
@@ -161,12 +145,8 @@ static int open_for_writing(struct chunk_cache *c, int dir, bool empty)
 	tally_init(&c->tally, size);
 	write_tag(dir);
 	chunk_evict_temporary(c->tmp, clock_realtime_s());
-	if (tally_is_counted(&c->tally))
-		return 0;
-	if (empty && tally_try_lock(c->evict_fd))
-		evict(c); /* at once, so that it does not meet the first chunks */
-	else
-		start_eviction(c);
+	if (!tally_is_counted(&c->tally) && tally_try_lock(c->evict_fd))
+		evict(c);
 	return 0;
 }
 
@@ -181,14 +161,13 @@ static int open_cache(struct chunk_cache *c, const char *name, struct error *e)
 	r = check_owner(dir, name, e);
 	if (r < 0)
 		return r;
-	bool empty;
-	c->chunks = open_directory(dir, "chunks", &empty);
+	c->chunks = open_directory(dir, "chunks");
 	if (c->chunks < 0)
 		return error_set_errno(
 			e, c->chunks, "cannot make 'chunks' in cache folder '%s'", name);
 	atomic_store(&c->writable, true);
 	atomic_store(&c->links, true);
-	r = open_for_writing(c, dir, empty);
+	r = open_for_writing(c, dir);
 	if (r < 0)
 		stop_writing(c, r);
 	return 0;
@@ -292,6 +271,20 @@ int chunk_cache_get(struct chunk_cache *c, const struct chunk *want, void *buf)
 }
 
 /* --- evicting ---------------------------------------------------------------------- */
+
+/* One evictor in this process, and by DIR/lock one among all. */
+static void start_eviction(struct chunk_cache *c)
+{
+	LOCK_SCOPE(&c->lock);
+	if (c->evicting || !tally_try_lock(c->evict_fd))
+		return;
+	if (c->has_thread)
+		pthread_join(c->evictor, NULL); /* it has ended */
+	c->evicting = thread_start(&c->evictor, evict, c) == 0;
+	c->has_thread = c->evicting;
+	if (!c->evicting)
+		tally_unlock(c->evict_fd);
+}
 
 /* Is there room for len more bytes? While others evict, an eighth above the limit. */
 static bool has_room(struct chunk_cache *c, size_t len)

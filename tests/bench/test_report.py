@@ -91,6 +91,10 @@ class Report(unittest.TestCase):
             self.assertIn("NOT MET", text)
             self.assertIn("not measured", text)
 
+    def test_bars_in_a_name_do_not_end_its_column(self):
+        piped = {"publish": {"tar | zstd": RESULTS["warm: walk"]["tmpfs"]}}
+        self.assertIn("| publish | tar \\| zstd | ", report.markdown(FACTS, piped, []))
+
     def test_json(self):
         told = json.loads(report.as_json(FACTS, RESULTS, self.found, ["one failed"]))
         self.assertEqual(told["failures"], ["one failed"])

@@ -79,7 +79,8 @@ def markdown(facts, results, figures, picture=None):
     last = None
     for row in rows(results):
         moved = row["received_bytes"] + row["sent_bytes"]
-        lines.append(f"| {'' if row['case'] == last else row['case']} | {row['contender']} |"
+        name = row["contender"].replace("|", "\\|")
+        lines.append(f"| {'' if row['case'] == last else row['case']} | {name} |"
                      f" {row['wall_s']:.2f} | {row['wall_min_s']:.2f} to"
                      f" {row['wall_max_s']:.2f} | {row['cpu_s']:.2f} |"
                      f" {row['requests']:.0f} | {moved / 1e6:.1f} |")

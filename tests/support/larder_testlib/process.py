@@ -195,8 +195,10 @@ class Child:
     def stop(self, number=signal.SIGTERM, seconds=STOP_WITHIN):
         """Sends the signal, KILLs when it does not help in time; the exit status."""
         if self.alive():
-            self.send(number)
+            # In this order: SIGCONT takes back a SIGSTOP, also that by which a leak
+            # checker stops the threads of a process that ends.
             self.thaw()
+            self.send(number)
             try:
                 return self.wait(seconds)
             except subprocess.TimeoutExpired:

@@ -1,5 +1,6 @@
 """What every server of the tests has in common: a directory, ports, children, a log."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -8,6 +9,10 @@ from .process import TempDir, spawn, tail
 
 ATTEMPTS = 5
 START_WITHIN = 60.0
+
+
+# radosgw exits with EADDRINUSE, at times before its log tells of it.
+_PORT_LOST = re.compile(r"ddress already in use|'radosgw' ended with 98 ")
 
 
 class StartError(Exception):
@@ -69,7 +74,7 @@ class Server:
                 self._start_once()
                 return
             except BaseException as error:
-                lost = isinstance(error, StartError) and "ddress already in use" in str(error)
+                lost = isinstance(error, StartError) and _PORT_LOST.search(str(error))
                 self.stop()
                 if not lost or attempt == ATTEMPTS:
                     raise

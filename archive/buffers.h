@@ -1,10 +1,10 @@
 /*
  * Large buffers, mapped from the system, and a few spare ones kept for the next taker.
  *
- * Frames come and go at the rate of the network; memory from malloc() would stay in some
- * thread's arena, and mapping afresh costs a page fault for each 4 KiB. So buffers are
- * mappings of their own (what is given back is gone from the process) and the last few
- * that were dropped are reused. Not for several threads at once: the owner has a lock.
+ * For what has no place in an arena (arena.h says why it is not from malloc()): stored bytes
+ * of ranges, and frames beyond the budget. Each is a mapping of its own, so what is given
+ * back is gone from the process; the last few that were dropped are reused. Not for several
+ * threads at once: the owner has a lock.
  */
 #ifndef LARDER_ARCHIVE_BUFFERS_H
 #define LARDER_ARCHIVE_BUFFERS_H

@@ -2,9 +2,10 @@
  * The decoded frames of one archive: each read and decoded once, however many ask.
  *
  * The states of a frame, who owns it and what the lock guards are drawn in
- * docs/threads.md. Memory: `budget` bytes for decoded frames, stored bytes under way and
- * spare buffers together; only what is in use right now can pass it. A demand holds at
- * most FRAME_BATCH frames, and reads at most FRAME_RUN_MAX stored bytes as one range.
+ * docs/threads.md. Memory: `budget` bytes, of which decoded frames have three quarters and
+ * spare buffers one; stored bytes under way, and frames in use that find no room, come on
+ * top while they are. A demand holds at most FRAME_BATCH frames, and reads at most
+ * FRAME_RUN_MAX stored bytes as one range.
  */
 #ifndef LARDER_ARCHIVE_FRAME_CACHE_H
 #define LARDER_ARCHIVE_FRAME_CACHE_H

@@ -262,8 +262,7 @@ bool readahead_miss(struct readahead *ra, const struct link_facts *link, uint32_
 	if (ra->stats.bulk || ra->paused || !bulk_is_possible(ra))
 		return false;
 	uint64_t credit = clamp(bytes_per_trip(link) * link->concurrency, 0, CREDIT_MOST);
-	/* Who reads small files is not helped by pieces of the large ones between them.
-	 */
+	/* Pieces of large files do not help who reads the small ones between them. */
 	uint8_t avoid = ra->marks[first] & PART ? 0 : PART;
 	surroundings_miss(&ra->around, first, first + count, credit, avoid);
 	return true;

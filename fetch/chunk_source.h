@@ -4,7 +4,8 @@
  * A decorator over another range source. The chunk table cuts the first part of the
  * object into consecutive chunks and gives each one's digest (for an archive: its zstd
  * frames as stored). A read must begin and end at chunk boundaries. Each chunk is looked
- * for in the chunk cache; neighbouring chunks that are missing there are read from the
+ * for in the chunk cache, and known again there by its seal (chunk_proof.h) when it has been
+ * proved before; neighbouring chunks that are missing there are read from the
  * inner source as one range. Whatever the way, a chunk is handed on only when its digest
  * is right:
  *

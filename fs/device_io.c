@@ -85,7 +85,8 @@ static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
 	int saved = errno;
 	const struct fuse_in_header *in = got < (ssize_t)sizeof(*in) ? NULL : buf;
 	bool quick = in && is_quick(in);
-	lookout_count(&lookout, quick);
+	if (in)
+		lookout_count(&lookout, quick);
 	if (!quick || request_waits(fd))
 		lookout_leave(&lookout);
 	if (got < 0 && saved == ENODEV)

@@ -10,8 +10,8 @@
  * An answer that the kernel does not take, or that libfuse had no memory for, is an error
  * to whoever asked, and nobody else would tell of it: `lost` is called, from any thread.
  *
- * One worker at a time reads (fs/lookout.h), and lingers before it sleeps, where that
- * pays (fs/linger.h).
+ * Where nearly all requests are quick, one worker reads them (fs/lookout.h), and lingers
+ * before it sleeps, where that pays (fs/linger.h).
  *
  * There is one session in a process.
  */

@@ -4,35 +4,16 @@
 
 #include "fetch/base/lock.h"
 
-static void awaited(sigset_t *set)
+static void note_signal(void *ending, int number)
 {
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-}
-
-static void note_signal(struct ending *n, int number)
-{
-	LOCK_SCOPE(&n->lock);
-	if (!n->signal)
-		n->signal = number;
-	pthread_cond_broadcast(&n->came);
-}
-
-static void *await(void *arg)
-{
-	struct ending *n = arg;
-	sigset_t set;
-	awaited(&set);
-	for (;;) {
-		int number;
-		if (sigwait(&set, &number))
-			continue;
-		note_signal(n, number);
-		cancel_fire(&n->cancel);
+	struct ending *n = ending;
+	{
+		LOCK_SCOPE(&n->lock);
+		if (!n->signal)
+			n->signal = number;
+		pthread_cond_broadcast(&n->came);
 	}
-	return NULL;
+	cancel_fire(&n->cancel);
 }
 
 int ending_init(struct ending *n)
@@ -45,11 +26,13 @@ int ending_init(struct ending *n)
 	sigset_t all;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
-	pthread_t thread;
-	r = pthread_create(&thread, NULL, await, n);
-	if (r == 0)
-		pthread_detach(thread);
-	return -r;
+	return signal_thread_start(&n->waiting, note_signal, n);
+}
+
+void ending_finish(struct ending *n)
+{
+	signal_thread_stop(&n->waiting);
+	cancel_finish(&n->cancel);
 }
 
 void ending_say_over(void *ending)

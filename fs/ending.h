@@ -11,9 +11,11 @@
 #include <stdbool.h>
 
 #include "fetch/base/call.h"
+#include "fetch/base/signal_thread.h"
 
 struct ending {
 	struct cancel cancel; /* fired by the first signal */
+	struct signal_thread waiting;
 	pthread_mutex_t lock;
 	pthread_cond_t came;
 	int signal; /* under lock; 0: none */
@@ -21,8 +23,11 @@ struct ending {
 };
 
 /* Blocks all signals in this thread, and those it starts, and starts the one that waits.
- * For ever: there is one in a process. 0 or -errno. */
+ * There is one in a process. 0 or -errno; to be finished in either case. */
 int ending_init(struct ending *n);
+
+/* Ends the thread that waits; the signals stay blocked. */
+void ending_finish(struct ending *n);
 
 /* The session ended by itself. Any thread. */
 void ending_say_over(void *ending);

@@ -25,7 +25,7 @@ struct run {
 	const struct fs_options *options;
 	struct mountpoint place;
 	struct daemon daemon;
-	struct ending *ending; /* for ever: a thread waits on it */
+	struct ending *ending;
 	int log_fd;            /* -1: syslog */
 	struct larderfs *fs;
 	struct metrics_file metrics;
@@ -231,7 +231,7 @@ static int conclude(struct run *run, int r, const struct error *e)
 
 static int run_daemon(struct run *run)
 {
-	static struct ending ending;
+	CLEANUP(ending_finish) struct ending ending = {0};
 	struct error e = {0};
 	run->ending = &ending;
 	int r = start(run, &e);

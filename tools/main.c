@@ -170,5 +170,7 @@ int main(int argc, char **argv)
 		r = run_command(c, &o, argc - 1, argv + 1, &e);
 	int code = conclude(r, &e, o.soft_fail);
 	options_finish(&o);
-	return flush_results(code);
+	code = flush_results(code); /* may wait for a pipe: ^C ends it */
+	session_signals_end();
+	return code;
 }

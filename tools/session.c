@@ -6,49 +6,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fetch/base/lock.h"
 #include "fetch/base/log.h"
+#include "fetch/base/signal_thread.h"
 #include "fetch/store_url.h"
 
 static struct cancel on_signal;
+static struct signal_thread waiting;
 static atomic_int caught;
 
-static void watched(sigset_t *set)
+static void note_signal(void *arg, int number)
 {
-	sigemptyset(set);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
-}
-
-static void *wait_for_signals(void *arg)
-{
-	sigset_t set;
-	watched(&set);
-	for (;;) {
-		int number;
-		if (sigwait(&set, &number))
-			continue;
-		if (atomic_exchange(&caught, number))
-			_exit(128 + number);
-		cancel_fire(&on_signal);
-	}
-	return NULL;
+	(void)arg;
+	if (atomic_exchange(&caught, number))
+		_exit(128 + number);
+	cancel_fire(&on_signal);
 }
 
 int session_signals(struct error *e)
 {
 	cancel_init(&on_signal);
-	sigset_t set;
-	watched(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	pthread_t thread;
-	int r = pthread_create(&thread, NULL, wait_for_signals, NULL);
-	if (r)
-		return error_set_errno(e, -r, "cannot start a thread");
-	pthread_detach(thread);
-	return 0;
+	int r = signal_thread_start(&waiting, note_signal, NULL);
+	return r < 0 ? error_set_errno(e, r, "cannot start a thread") : 0;
+}
+
+void session_signals_end(void)
+{
+	signal_thread_stop(&waiting);
 }
 
 int session_signal(void)

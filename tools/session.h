@@ -24,6 +24,9 @@ struct session {
 /* Starts the thread that waits for signals; once, before any other thread. 0 or -errno. */
 int session_signals(struct error *e);
 
+/* Ends that thread, if there is one; signals stay blocked. */
+void session_signals_end(void);
+
 /* The signal that came, or 0. */
 int session_signal(void);
 

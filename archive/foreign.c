@@ -173,6 +173,17 @@ static int copy_blocks(struct conversion *c, uint64_t *at, struct error *e)
 	}
 }
 
+/* A tar's file may end with a hole; in a zip there are none, and libarchive says nothing
+ * of a member that is stored and shorter than it should be. */
+static int add_last_hole(struct conversion *c, uint64_t *at, uint64_t size, struct error *e)
+{
+	bool zip = (la.format(c->reader) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP;
+	if (zip && *at < size)
+		return error_set(e, -EBADMSG,
+			"it is damaged or cut off: a member is shorter than it says");
+	return add_hole(c, at, size, e);
+}
+
 static int copy_content(struct conversion *c, struct archive_entry *entry, uint32_t inode,
 	struct error *e)
 {
@@ -184,7 +195,7 @@ static int copy_content(struct conversion *c, struct archive_entry *entry, uint3
 	if (r == 0)
 		r = copy_blocks(c, &at, e);
 	if (r == 0)
-		r = add_hole(c, &at, size, e);
+		r = add_last_hole(c, &at, size, e);
 	if (r == 0)
 		r = hasher_finish(c->hasher, &d);
 	if (r == 0 && at > LARGE_FILE)

@@ -355,6 +355,29 @@ static void what_is_cut_off_is_refused(void **state)
 	}
 }
 
+/* The compressed size in the header of the zip's one member, in `header` and `at` there. */
+static void forget_size(struct world *w, const char *header, size_t at)
+{
+	unsigned char *found = memmem(w->bytes, w->len, header, 4);
+	assert_non_null(found);
+	memset(found + at, 0, 4);
+}
+
+/* No zeros stand for what it lacks. */
+static void a_zip_with_less_than_it_says_is_refused(void **state)
+{
+	(void)state;
+	CLEANUP(world_finish) struct world w;
+	world_init(&w, "zip", "none", "compression=store",
+		(const struct member[]){
+			{"a", '-', .content = "hello"},
+			{NULL},
+		});
+	forget_size(&w, "PK\3\4", 18);
+	forget_size(&w, "PK\1\2", 20);
+	expect_refusal(&w, -EBADMSG, "shorter than it says");
+}
+
 static void other_things_are_refused(void **state)
 {
 	(void)state;
@@ -531,6 +554,7 @@ int main(void)
 		cmocka_unit_test(a_bomb_is_refused),
 		cmocka_unit_test(the_limit_of_the_cache_holds),
 		cmocka_unit_test(what_is_cut_off_is_refused),
+		cmocka_unit_test(a_zip_with_less_than_it_says_is_refused),
 		cmocka_unit_test(other_things_are_refused),
 		cmocka_unit_test(failures_of_the_store_are_its_own),
 		cmocka_unit_test(a_call_can_end_it),

@@ -14,6 +14,7 @@ struct archive {
 	char *name;       /* owned; for messages */
 	struct index *ix; /* owned */
 	struct digest identity;
+	bool local; /* converted: its index may be loose */
 };
 
 void archive_free(struct archive *a)
@@ -133,29 +134,43 @@ static int check_outer(const struct index *ix, const struct seek_table *table,
 	return 0;
 }
 
-static int load_tail(
-	struct archive_tail *t, bool local, struct archive *a, struct error *e)
+/* What is looked for at an object's end; arg: what comes of it. */
+typedef int look_fn(struct archive_tail *t, void *arg, struct error *e);
+
+/* What was damaged on its way is well the second time. */
+static int look_twice(struct archive_tail *t, look_fn *look, void *arg, struct error *e)
 {
+	struct error first = {0};
+	bool same = false;
+	int r = look(t, arg, &first);
+	if (r == -EBADMSG) {
+		int again = archive_tail_read_again(t, &same, e);
+		if (again < 0)
+			return again;
+		if (!same)
+			return look(t, arg, e);
+	}
+	error_copy(e, &first);
+	return r;
+}
+
+/* look_fn; arg: the archive. */
+static int load_tail(struct archive_tail *t, void *arg, struct error *e)
+{
+	struct archive *a = arg;
 	const void *stored = NULL;
 	size_t len = 0;
 	struct seek_table table = {0};
-	int r = archive_tail_seek_table(t, &table, e);
+	int r = archive_tail_index(t, &stored, &len, &a->identity, e);
 	if (r == 0)
-		r = archive_tail_index(t, &stored, &len, e);
+		r = archive_tail_seek_table(t, &table, e);
 	if (r < 0)
 		return r;
-	r = digest_of(stored, len, &a->identity);
-	if (r < 0)
-		return error_set(e, r, "no memory for the index");
-	r = load_index(stored, len, table.frames, local, &a->ix, e);
-	if (r < 0)
-		return r;
-	r = archive_tail_seek_table(t, &table, e);
+	index_free(steal_pointer(a->ix)); /* of a first look */
+	r = load_index(stored, len, table.frames, a->local, &a->ix, e);
 	if (r == 0)
 		r = compare_frames(a->ix, &table, e);
-	if (r == 0)
-		r = check_outer(a->ix, &table, t->source->size, e);
-	return r;
+	return r < 0 ? r : check_outer(a->ix, &table, t->source->size, e);
 }
 
 /* Words for the person: which object, and whether it is damaged or something else. */
@@ -181,7 +196,8 @@ static int load(struct range_source *source, const struct call *call, const void
 		return error_set(e, -ENOMEM, "no memory for the archive '%s'", name);
 	CLEANUP(archive_tail_finish) struct archive_tail t;
 	archive_tail_init(&t, source, call, tail, tail_len);
-	int r = load_tail(&t, local, a, e);
+	a->local = local;
+	int r = local ? load_tail(&t, a, e) : look_twice(&t, load_tail, a, e);
 	if (ret_foreign)
 		*ret_foreign = r == -ENOMSG;
 	if (r < 0)
@@ -257,20 +273,26 @@ void archive_chunks(const struct archive *a, struct chunk_table *ret)
 	};
 }
 
+/* look_fn; arg: the digest. */
+static int identify(struct archive_tail *t, void *arg, struct error *e)
+{
+	const void *stored;
+	size_t len;
+	return archive_tail_index(t, &stored, &len, arg, e);
+}
+
 int archive_identify(struct range_source *source, const struct call *call,
 	const void *tail, size_t tail_len, struct digest *ret, bool *ret_foreign,
 	struct error *e)
 {
 	CLEANUP(archive_tail_finish) struct archive_tail t;
 	archive_tail_init(&t, source, call, tail, tail_len);
-	const void *stored = NULL;
-	size_t len = 0;
-	int r = archive_tail_index(&t, &stored, &len, e);
+	int r = look_twice(&t, identify, ret, e);
 	if (ret_foreign)
 		*ret_foreign = r == -ENOMSG;
 	if (r == -ENOMSG)
 		return error_set(e, -EBADMSG, "the object is no archive of Larder's");
-	return r < 0 ? r : digest_of(stored, len, ret);
+	return r;
 }
 
 /* Reads an outer section and proves its bytes. *ret is the caller's. */

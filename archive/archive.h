@@ -17,7 +17,8 @@
 struct archive;
 
 /* tail: the last tail_len bytes of source (borrowed during the call). source is used
- * during the call only. name is for messages. 0; -EBADMSG: corrupt, truncated, or (as
+ * during the call only. name is for messages. What is damaged is read once more, for it may
+ * have been so on its way only. 0; -EBADMSG: corrupt, truncated, or (as
  * *ret_foreign, which may be NULL, tells) no archive of Larder's at all; and
  * range_source_read()'s errors. */
 int archive_load(struct range_source *source, const struct call *call, const void *tail,
@@ -49,7 +50,7 @@ const struct digest *archive_identity(const struct archive *a);
 void archive_chunks(const struct archive *a, struct chunk_table *ret);
 
 /* The identity alone, from a tail, without parsing the index: for telling whether a
- * reopened object is the same. Same errors and extra read as archive_load(). */
+ * reopened object is the same. Same errors and extra reads as archive_load(). */
 int archive_identify(struct range_source *source, const struct call *call,
 	const void *tail, size_t tail_len, struct digest *ret, bool *ret_foreign,
 	struct error *e);

@@ -54,8 +54,9 @@ static const unsigned char *at(const struct archive_tail *t, uint64_t offset)
 	return t->data + (offset - t->begin);
 }
 
-/* Where the last frame before the seek table begins, read off the table's last entry: as
- * a rule the index, so that one more range brings both. */
+/* Where the identity begins if the last frame before the seek table, whose length is read
+ * off the table's last entry, is the index, as it is as a rule: so one more range brings
+ * all. */
 static uint64_t guess_begin(const struct archive_tail *t, uint64_t table_size)
 {
 	uint64_t table = t->source->size - table_size;
@@ -65,7 +66,8 @@ static uint64_t guess_begin(const struct archive_tail *t, uint64_t table_size)
 	const unsigned char *entry =
 		t->data + len - SEEK_TABLE_FOOTER_SIZE - SEEK_ENTRY_SIZE;
 	uint32_t stored = load_le32(entry), raw = load_le32(entry + 4);
-	return raw != 0 || stored > table ? table : table - stored;
+	uint64_t back = (uint64_t)stored + IDENTITY_FRAME_SIZE;
+	return raw != 0 || back > table ? table : table - back;
 }
 
 int archive_tail_seek_table(
@@ -98,9 +100,15 @@ static int check_skippable(
 		offset, stored);
 }
 
-/* The trailing entries are copied, because reaching further moves the bytes. */
-static int find_index(struct archive_tail *t, uint64_t *ret_offset, uint32_t *ret_stored,
-	struct error *e)
+/* The skippable frames behind the tar, as the seek table has them: a copy, because reaching
+ * further moves the bytes. */
+struct trailing {
+	struct seek_entry entries[TRAILING_FRAMES_LIMIT];
+	uint32_t count;
+	uint64_t end; /* of the last one, in the object */
+};
+
+static int find_trailing(struct archive_tail *t, struct trailing *ret, struct error *e)
 {
 	struct seek_table table = {0};
 	int r = archive_tail_seek_table(t, &table, e);
@@ -108,37 +116,87 @@ static int find_index(struct archive_tail *t, uint64_t *ret_offset, uint32_t *re
 		return r;
 	if (table.count - table.frames > TRAILING_FRAMES_LIMIT)
 		return error_set(e, -EBADMSG, "there are too many frames behind the tar");
-	struct seek_entry trailing[TRAILING_FRAMES_LIMIT];
-	uint32_t count = table.count - table.frames;
-	for (uint32_t i = 0; i < count; i++)
-		trailing[i] = seek_table_entry(&table, table.frames + i);
-	uint64_t offset = t->source->size - table.size;
-	while (count--) {
-		uint32_t stored = trailing[count].stored;
+	ret->count = table.count - table.frames;
+	for (uint32_t i = 0; i < ret->count; i++)
+		ret->entries[i] = seek_table_entry(&table, table.frames + i);
+	ret->end = t->source->size - table.size;
+	return 0;
+}
+
+struct found_index {
+	uint64_t offset; /* of the skippable frame */
+	uint32_t stored; /* bytes of it */
+	bool proved;     /* the frame before it, held as well, is as long as an identity's */
+};
+
+static int find_index(struct archive_tail *t, struct found_index *ret, struct error *e)
+{
+	struct trailing trailing = {0};
+	int r = find_trailing(t, &trailing, e);
+	if (r < 0)
+		return r;
+	uint64_t offset = trailing.end;
+	for (uint32_t i = trailing.count; i--;) {
+		uint32_t stored = trailing.entries[i].stored;
 		offset -= stored;
-		r = reach(t, offset, e);
+		bool proved = i && trailing.entries[i - 1].stored == IDENTITY_FRAME_SIZE;
+		r = reach(t, proved ? offset - IDENTITY_FRAME_SIZE : offset, e);
 		if (r == 0)
 			r = check_skippable(at(t, offset), stored, offset, e);
 		if (r < 0)
 			return r;
 		if (load_le32(at(t, offset)) != SKIPPABLE_MAGIC_INDEX)
 			continue;
-		*ret_offset = offset;
-		*ret_stored = stored;
+		ret->offset = offset;
+		ret->stored = stored;
+		ret->proved = proved;
 		return 0;
 	}
 	return error_set(e, -ENOMSG, "no frame behind the tar is an index");
 }
 
-int archive_tail_index(
-	struct archive_tail *t, const void **ret, size_t *ret_len, struct error *e)
+/* Another frame of that length says nothing of the index. */
+static int check_identity(struct archive_tail *t, uint64_t offset,
+	const struct digest *identity, struct error *e)
 {
-	uint64_t offset = 0;
-	uint32_t stored = 0;
-	int r = find_index(t, &offset, &stored, e);
+	int r = check_skippable(at(t, offset), IDENTITY_FRAME_SIZE, offset, e);
+	if (r < 0 || load_le32(at(t, offset)) != SKIPPABLE_MAGIC_IDENTITY)
+		return r;
+	if (memcmp(at(t, offset) + SKIPPABLE_HEADER_SIZE, identity->bytes, DIGEST_SIZE))
+		return error_set(e, -EBADMSG, "the index is not what was written");
+	return 0;
+}
+
+int archive_tail_index(struct archive_tail *t, const void **ret, size_t *ret_len,
+	struct digest *ret_identity, struct error *e)
+{
+	struct found_index found = {0};
+	int r = find_index(t, &found, e);
 	if (r < 0)
 		return r;
-	*ret = at(t, offset + SKIPPABLE_HEADER_SIZE);
-	*ret_len = stored - SKIPPABLE_HEADER_SIZE;
+	*ret_len = found.stored - SKIPPABLE_HEADER_SIZE;
+	r = digest_of(at(t, found.offset + SKIPPABLE_HEADER_SIZE), *ret_len, ret_identity);
+	if (r < 0)
+		return error_set(e, r, "no memory for the index");
+	if (found.proved)
+		r = check_identity(
+			t, found.offset - IDENTITY_FRAME_SIZE, ret_identity, e);
+	*ret = at(t, found.offset + SKIPPABLE_HEADER_SIZE);
+	return r;
+}
+
+int archive_tail_read_again(struct archive_tail *t, bool *ret_same, struct error *e)
+{
+	size_t len = held(t);
+	CLEANUP(cleanup_free) unsigned char *fresh = malloc(len ? len : 1);
+	if (!fresh)
+		return error_set(e, -ENOMEM, "no memory for the index");
+	int r = range_source_read(t->source, t->call, t->begin, len, fresh, e);
+	if (r < 0)
+		return r;
+	*ret_same = !len || memcmp(fresh, t->data, len) == 0;
+	free(t->grown);
+	t->grown = steal_pointer(fresh);
+	t->data = t->grown;
 	return 0;
 }

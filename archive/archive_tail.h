@@ -9,6 +9,7 @@
 #define LARDER_ARCHIVE_ARCHIVE_TAIL_H
 
 #include "archive/seek_table.h"
+#include "fetch/base/digest.h"
 #include "fetch/range_source.h"
 
 /* Skippable frames behind the tar that are looked at; more is -EBADMSG. */
@@ -32,9 +33,15 @@ void archive_tail_finish(struct archive_tail *t);
 int archive_tail_seek_table(
 	struct archive_tail *t, struct seek_table *ret, struct error *e);
 
-/* Finds the stored index: the skippable frame's content, borrowed until the next call.
- * Same errors; -ENOMSG: no skippable frame behind the tar is an index. */
-int archive_tail_index(
-	struct archive_tail *t, const void **ret, size_t *ret_len, struct error *e);
+/* Finds the stored index: the skippable frame's content, borrowed until the next call; and
+ * its SHA-256, the archive's identity, which is the one in the frame before the index where
+ * there is such a frame. Same errors; -ENOMSG: no skippable frame behind the tar is an
+ * index. */
+int archive_tail_index(struct archive_tail *t, const void **ret, size_t *ret_len,
+	struct digest *ret_identity, struct error *e);
+
+/* Reads all that is held anew, as one range. *ret_same: it was the same bytes as before.
+ * 0, -ENOMEM, and range_source_read()'s errors; then what was held stays. */
+int archive_tail_read_again(struct archive_tail *t, bool *ret_same, struct error *e);
 
 #endif

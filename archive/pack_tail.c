@@ -148,6 +148,15 @@ static int put_digests(struct pack_tail *t, uint64_t offset, struct index_outer 
 	return r < 0 ? r : buf_append(&t->bytes, s.bytes.data, s.bytes.len);
 }
 
+static int put_identity(struct pack_tail *t, const struct digest *identity)
+{
+	uint8_t header[SKIPPABLE_HEADER_SIZE];
+	store_le32(header, SKIPPABLE_MAGIC_IDENTITY);
+	store_le32(header + 4, DIGEST_SIZE);
+	int r = buf_append(&t->bytes, header, sizeof(header));
+	return r < 0 ? r : buf_append(&t->bytes, identity->bytes, DIGEST_SIZE);
+}
+
 static int put_index(struct pack_tail *t, struct digest *ret_identity)
 {
 	size_t len, settled;
@@ -157,6 +166,8 @@ static int put_index(struct pack_tail *t, struct digest *ret_identity)
 		return r;
 	const uint8_t *stored = section_seal(&t->index, SKIPPABLE_MAGIC_INDEX, &len);
 	r = digest_of(stored, len, ret_identity);
+	if (r == 0)
+		r = put_identity(t, ret_identity);
 	return r < 0 ? r : buf_append(&t->bytes, t->index.bytes.data, t->index.bytes.len);
 }
 
@@ -164,15 +175,17 @@ static int put_seek_table(
 	struct pack_tail *t, const struct index_frame *frames, size_t digests_len)
 {
 	CLEANUP(seek_entry_vec_finish) struct seek_entry_vec entries = {0};
-	int r = seek_entry_vec_reserve(&entries, t->facts.frame_count + 2);
+	size_t count = t->facts.frame_count + 3;
+	int r = seek_entry_vec_reserve(&entries, count);
 	if (r < 0)
 		return r;
 	struct seek_entry *last = entries.data + t->facts.frame_count;
 	for (size_t i = 0; i < t->facts.frame_count; i++)
 		entries.data[i] = (struct seek_entry){frames[i].stored, frames[i].raw};
 	last[0] = (struct seek_entry){(uint32_t)digests_len, 0};
-	last[1] = (struct seek_entry){(uint32_t)t->index.bytes.len, 0};
-	r = seek_table_write(entries.data, t->facts.frame_count + 2, &t->bytes);
+	last[1] = (struct seek_entry){IDENTITY_FRAME_SIZE, 0};
+	last[2] = (struct seek_entry){(uint32_t)t->index.bytes.len, 0};
+	r = seek_table_write(entries.data, count, &t->bytes);
 	return r == -E2BIG || r == -EMSGSIZE ? -EFBIG : r;
 }
 

@@ -55,19 +55,28 @@ static void save_reader(
 	save("reader", name, out.data, out.len);
 }
 
+static void save_object(
+	const char *name, const char *kind, struct archive_builder *b, bool unproved)
+{
+	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
+	b->unproved = unproved;
+	builder_object(b, &object);
+	char whole[64];
+	snprintf(whole, sizeof(whole), "%s_%s", name, kind);
+	save_tail(whole, 0, object.data, object.len);
+}
+
+/* Where the identity is told, no change of the index gets far. */
 static void save_all(const char *name, struct archive_builder *b)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *owned = b;
 	builder_lay(owned);
 	size_t len;
 	CLEANUP(cleanup_free) void *raw = builder_index(b, &len);
-	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
-	builder_object(b, &object);
 	save("index", name, raw, len);
 	save_tail(name, 1, raw, len);
-	char whole[64];
-	snprintf(whole, sizeof(whole), "%s_object", name);
-	save_tail(whole, 0, object.data, object.len);
+	save_object(name, "object", b, true);
+	save_object(name, "proved", b, false);
 	save_reader(name, b, raw, len);
 }
 

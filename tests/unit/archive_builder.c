@@ -497,6 +497,28 @@ void *builder_index(const struct archive_builder *b, size_t *ret_len)
 	return buf_steal(&out);
 }
 
+/* The identity and the index. */
+static void put_index(
+	const struct archive_builder *b, struct buf *ret, struct seek_entry_vec *seek)
+{
+	CLEANUP(buf_finish) struct buf index = BUF_INIT(UINT32_MAX);
+	size_t raw_len;
+	CLEANUP(cleanup_free) void *raw = builder_index(b, &raw_len);
+	put_skippable(&index, SKIPPABLE_MAGIC_INDEX, raw, raw_len);
+	struct digest identity;
+	must(digest_of(index.data + SKIPPABLE_HEADER_SIZE,
+		     index.len - SKIPPABLE_HEADER_SIZE, &identity) == 0);
+	if (!b->unproved) {
+		put32(ret, SKIPPABLE_MAGIC_IDENTITY);
+		put32(ret, DIGEST_SIZE);
+		put(ret, identity.bytes, DIGEST_SIZE);
+		must(seek_entry_vec_push(
+			     seek, (struct seek_entry){IDENTITY_FRAME_SIZE, 0}) == 0);
+	}
+	put(ret, index.data, index.len);
+	must(seek_entry_vec_push(seek, (struct seek_entry){(uint32_t)index.len, 0}) == 0);
+}
+
 void builder_object(const struct archive_builder *b, struct buf *ret)
 {
 	struct seek_entry_vec seek = {0};
@@ -511,12 +533,7 @@ void builder_object(const struct archive_builder *b, struct buf *ret)
 		must(seek_entry_vec_push(&seek,
 			     (struct seek_entry){(uint32_t)b->digests.len, 0}) == 0);
 	}
-	size_t raw_len, before = ret->len;
-	void *raw = builder_index(b, &raw_len);
-	put_skippable(ret, SKIPPABLE_MAGIC_INDEX, raw, raw_len);
-	free(raw);
-	must(seek_entry_vec_push(
-		     &seek, (struct seek_entry){(uint32_t)(ret->len - before), 0}) == 0);
+	put_index(b, ret, &seek);
 	must(seek_table_write(seek.data, seek.len, ret) == 0);
 	seek_entry_vec_finish(&seek);
 }

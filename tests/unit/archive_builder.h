@@ -53,6 +53,7 @@ struct archive_builder {
 	size_t cut; /* bytes of tar in a frame */
 	bool owners;
 	bool content_digests;
+	bool unproved; /* without a frame for the identity */
 
 	/* After builder_lay(). */
 	struct buf tar;

@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include "archive/archive.h"
+#include "archive/format.h"
 #include "archive/seek_table.h"
 #include "fetch/base/bytes.h"
 #include "tests/unit/archive_builder.h"
@@ -70,6 +71,12 @@ static struct archive_builder *laid_sample(void)
 	return b;
 }
 
+/* Where its frame begins, behind the identity's. */
+static size_t index_begin(const struct archive_builder *b)
+{
+	return b->frames.len + b->digests.len + IDENTITY_FRAME_SIZE;
+}
+
 static void the_tail_is_enough(void **state)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = laid_sample();
@@ -117,11 +124,67 @@ static void the_identity_is_that_of_the_stored_index(void **state)
 	CLEANUP(object_finish) struct object o;
 	object_init(&o, b);
 	assert_int_equal(load(&o), 0);
-	size_t begin = b->frames.len + b->digests.len;
+	size_t begin = index_begin(b);
 	uint32_t len = load_le32(o.bytes.data + begin + 4);
 	struct digest want;
 	assert_int_equal(digest_of(o.bytes.data + begin + 8, len, &want), 0);
 	assert_true(digest_equal(&want, archive_identity(o.archive)));
+}
+
+/* Loads and identifies from a tail that is not what the source has. */
+static int load_damaged(struct object *o, size_t at, struct digest *ret)
+{
+	CLEANUP(buf_finish) struct buf tail = BUF_INIT(MOST);
+	assert_int_equal(buf_append(&tail, o->bytes.data, o->bytes.len), 0);
+	tail.data[at] ^= 0x10;
+	int r = archive_load(&o->source.base, CALL_PATIENT, tail.data, tail.len, "the-key",
+		&o->archive, &o->foreign, &o->e);
+	if (r == 0)
+		r = archive_identify(&o->source.base, CALL_PATIENT, tail.data, tail.len, ret,
+			NULL, &o->e);
+	return r;
+}
+
+static void damage_on_the_way_is_fetched_once_more(void **state)
+{
+	CLEANUP(cleanup_builder) struct archive_builder *b = laid_sample();
+	CLEANUP(object_finish) struct object o;
+	object_init(&o, b);
+	scripted_init(&o.source, o.bytes.data, o.bytes.len);
+	size_t index = index_begin(b);
+	const size_t places[] = {index, index + 5, index + 20, o.bytes.len - 16};
+	struct digest d;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(load_damaged(&o, places[i], &d), 0);
+		assert_int_equal(scripted_reads(&o.source), 2 * (i + 1));
+		assert_true(digest_equal(&d, archive_identity(o.archive)));
+		archive_free(steal_pointer(o.archive));
+	}
+}
+
+static void damage_in_the_store_is_fetched_once_more_only(void **state)
+{
+	CLEANUP(cleanup_builder) struct archive_builder *b = laid_sample();
+	CLEANUP(object_finish) struct object o;
+	object_init(&o, b);
+	o.bytes.data[o.bytes.len - 60] ^= 1;
+	assert_int_equal(load(&o), -EBADMSG);
+	assert_false(o.foreign);
+	assert_int_equal(scripted_reads(&o.source), 1);
+	assert_non_null(strstr(o.e.text, "'the-key' is damaged"));
+}
+
+/* What the store then answers is what there is to say. */
+static void a_second_look_that_fails_is_passed_on(void **state)
+{
+	CLEANUP(cleanup_builder) struct archive_builder *b = laid_sample();
+	CLEANUP(object_finish) struct object o;
+	object_init(&o, b);
+	scripted_init(&o.source, o.bytes.data, o.bytes.len);
+	scripted_fail(&o.source, -ESTALE, 1);
+	struct digest d;
+	assert_int_equal(load_damaged(&o, o.bytes.len - 60, &d), -ESTALE);
+	assert_null(o.archive);
 }
 
 static void a_failing_read_is_passed_on(void **state)
@@ -222,12 +285,13 @@ static void a_frame_that_is_not_in_the_index_is_noticed(void **state)
 	CLEANUP(cleanup_builder) struct archive_builder *b = laid_sample();
 	CLEANUP(object_finish) struct object o;
 	object_init(&o, b);
-	size_t end = b->frames.len + b->digests.len;
+	size_t end = index_begin(b);
 	size_t index = 8 + load_le32(o.bytes.data + end + 4);
 	struct seek_entry entries[] = {{(uint32_t)b->frames.len, 700},
-		{(uint32_t)b->digests.len, 0}, {(uint32_t)index, 0}};
+		{(uint32_t)b->digests.len, 0}, {IDENTITY_FRAME_SIZE, 0},
+		{(uint32_t)index, 0}};
 	o.bytes.len = end + index;
-	assert_int_equal(seek_table_write(entries, 3, &o.bytes), 0);
+	assert_int_equal(seek_table_write(entries, 4, &o.bytes), 0);
 	expect_damaged(&o, "the seek table has 1 frames");
 }
 
@@ -320,6 +384,7 @@ static void a_damaged_index_is_named(void **state)
 static void trailing_frames_are_looked_through_for_the_index(void **state)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = laid_sample();
+	b->unproved = true;
 	CLEANUP(object_finish) struct object o;
 	object_init(&o, b);
 	uint64_t table_size = 0;
@@ -358,7 +423,7 @@ static void the_header_of_a_trailing_frame_must_fit(void **state)
 	CLEANUP(cleanup_builder) struct archive_builder *b = laid_sample();
 	CLEANUP(object_finish) struct object o;
 	object_init(&o, b);
-	char *index = o.bytes.data + b->frames.len + b->digests.len;
+	char *index = o.bytes.data + index_begin(b);
 	store_le32(index + 4, load_le32(index + 4) + 1);
 	expect_damaged(&o, "no skippable frame");
 }
@@ -429,6 +494,9 @@ int main(void)
 		cmocka_unit_test(the_tail_is_enough),
 		cmocka_unit_test(a_short_tail_costs_one_more_read),
 		cmocka_unit_test(the_identity_is_that_of_the_stored_index),
+		cmocka_unit_test(damage_on_the_way_is_fetched_once_more),
+		cmocka_unit_test(damage_in_the_store_is_fetched_once_more_only),
+		cmocka_unit_test(a_second_look_that_fails_is_passed_on),
 		cmocka_unit_test(a_failing_read_is_passed_on),
 		cmocka_unit_test(other_things_are_foreign),
 		cmocka_unit_test(a_seekable_tarball_without_index_is_foreign),

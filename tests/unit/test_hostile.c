@@ -325,6 +325,7 @@ static void a_gigabyte_in_a_kilobyte_is_refused(void **state)
 	CLEANUP(cleanup_builder) struct archive_builder *b = small_tree();
 	static char zeros[8 << 20];
 	assert_int_equal(buf_append(&b->raw_index, zeros, sizeof(zeros)), 0);
+	b->unproved = true;
 	CLEANUP(victim_finish) struct victim v = victim_of(b);
 	assert_in_range(v.object.len, 1, 4096);
 	meet(&v, NULL, 4 * MIB, -EBADMSG,

@@ -129,6 +129,38 @@ static void what_was_packed_is_read(void **state)
 		find(&o, "a/file"));
 }
 
+/* It is refused, or (in the number that says what kind of frame the identity's is, four bits
+ * tell of frames for others) does not touch what is read. */
+static void no_changed_bit_behind_the_frames_passes(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	for (char name[] = "a/file-a"; name[7] <= 'z'; name[7]++)
+		scratch_write(&dir, name, name);
+	CLEANUP(receiver_finish) struct receiver r = RECEIVER;
+	struct pack_result result = {0};
+	pack_well(&dir, &plain, &r, &result);
+	CLEANUP(opened_finish) struct opened o = open_archive(&r);
+	struct outer_section digests;
+	assert_int_equal(index_outer(archive_index(o.archive), OUTER_CONTENT_DIGESTS, &digests),
+		0);
+	size_t begin = (size_t)(digests.offset + digests.stored_len), refused = 0;
+	for (size_t bit = begin * 8; bit < r.bytes.len * 8; bit++) {
+		struct archive *damaged = NULL;
+		r.bytes.data[bit / 8] ^= (char)(1 << bit % 8);
+		int code = archive_load(o.source, CALL_PATIENT, r.bytes.data, r.bytes.len,
+			"packed", &damaged, NULL, NULL);
+		if (code == 0)
+			assert_true(digest_equal(
+				archive_identity(damaged), &result.identity));
+		else
+			assert_int_equal(code, -EBADMSG);
+		refused += code < 0;
+		archive_free(damaged);
+		r.bytes.data[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	assert_in_range((r.bytes.len - begin) * 8 - refused, 0, 4);
+}
+
 /* A file of `size` bytes that do not compress, the same for the same seed. */
 static void write_noise(
 	const struct scratch *dir, const char *name, size_t size, uint32_t seed)
@@ -420,6 +452,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_packed_is_read),
+		cmocka_unit_test(no_changed_bit_behind_the_frames_passes),
 		cmocka_unit_test(content_digests_are_those_of_the_content),
 		cmocka_unit_test(any_number_of_threads_writes_the_same),
 		cmocka_unit_test(a_change_leaves_other_frames_as_they_were),

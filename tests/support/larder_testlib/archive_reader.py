@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from larder_testlib import tar_expected
 from larder_testlib.zstd import Seekable, decompress_frame, has_checksum
 
-DIGESTS, INDEX = 0x184D2A50, 0x184D2A51
+DIGESTS, INDEX, IDENTITY = 0x184D2A50, 0x184D2A51, 0x184D2A54
 _REQUIRED = {1, 2, 3, 4, 5, 6, 7, 8, 13, 14}
 _KNOWN = _REQUIRED | {9, 10, 11, 12, 15}
 
@@ -271,9 +271,12 @@ class Archive:
         count = len(self.frames)
         _check(self.seekable.entries[:count] == [(f.stored, f.raw) for f in self.frames],
                "seek table and index differ")
-        rest = [self.seekable.skippable(i)[0]
+        rest = [self.seekable.skippable(i)
                 for i in range(count, len(self.seekable.entries))]
-        _check(rest == [DIGESTS, INDEX], f"behind the frames: {rest}")
+        magics = [magic for magic, _ in rest]
+        _check(magics == [DIGESTS, IDENTITY, INDEX], f"behind the frames: {magics}")
+        (_, told), (_, index) = rest[1:]
+        _check(hashlib.sha256(index).digest() == told, "the identity is another")
 
     def _prove_frames(self, contents):
         for i, frame in enumerate(self.frames):

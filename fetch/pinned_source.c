@@ -86,12 +86,26 @@ static void release(struct pinned_source *p, struct held *h)
 
 /* --- reopening -------------------------------------------------------------------- */
 
+/* -ESTALE of an opening says that the key changed meanwhile, not what is there now. */
+static int open_at_rest(struct pinned_source *p, const struct call *call,
+	struct object **ret, struct error *e)
+{
+	for (int i = 0; i < PINNED_REOPENS; i++) {
+		int r = store_open_object(
+			p->store, call, p->key, p->tail_len, ret, NULL, e);
+		if (r != -ESTALE)
+			return r;
+	}
+	return error_set(e, -EIO, "'%s' in '%s' changes each time that it is opened",
+		p->key, store_name(p->store));
+}
+
 /* Opens the key again and has it judged. 0: *ret is the same content. */
 static int open_fresh(struct pinned_source *p, const struct call *call,
 	struct object **ret, struct error *e)
 {
 	CLEANUP(cleanup_object) struct object *fresh = NULL;
-	int r = store_open_object(p->store, call, p->key, p->tail_len, &fresh, NULL, e);
+	int r = open_at_rest(p, call, &fresh, e);
 	if (r < 0)
 		return r;
 	r = p->judge(p->arg, call, &fresh, e);

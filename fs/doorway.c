@@ -201,6 +201,17 @@ static int not_stale(int r)
 	return r == -ESTALE ? -EIO : r;
 }
 
+/* The size counts too: what lies beside the index and says nothing of the tree, say a
+ * signature, may have come or gone, and moves everything that is counted from the end. */
+static bool is_same(const struct generation *g, const struct digest *identity,
+	const struct object *fresh)
+{
+	struct pin pin;
+	generation_pin(g, &pin);
+	return pin.size == object_pin(fresh)->size &&
+	       digest_equal(identity, generation_identity(g));
+}
+
 static int on_judge(void *arg, struct generation *g, const struct call *call,
 	struct object **fresh, struct error *e)
 {
@@ -213,7 +224,7 @@ static int on_judge(void *arg, struct generation *g, const struct call *call,
 		object_source(*fresh), call, tail, len, &identity, &foreign, e);
 	if (r < 0 && !foreign)
 		return not_stale(r);
-	if (!foreign && digest_equal(&identity, generation_identity(g)))
+	if (!foreign && is_same(g, &identity, *fresh))
 		return 0;
 	r = succeed(d, call, fresh, e);
 	if (r < 0)

@@ -91,7 +91,23 @@ static void digests_from_tail(struct generation *g, const struct object *o)
 	archive_content_digests(g->archive, source, &now, &g->digests, NULL);
 }
 
-/* Frames that came with the opening are kept, so that a small archive is one request. */
+/* Is every frame that lies whole in the tail, which begins at `begin`, what it should be? */
+static bool frames_are_well(
+	const struct generation *g, const unsigned char *tail, uint64_t begin)
+{
+	const uint64_t *offsets = index_frame_offsets(g->index);
+	for (uint32_t i = index_frame_count(g->index); i-- && offsets[i] >= begin;) {
+		struct digest d;
+		if (digest_of(tail + (offsets[i] - begin),
+			    (size_t)(offsets[i + 1] - offsets[i]), &d) < 0 ||
+			!digest_equal(&d, &index_frame_digests(g->index)[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Frames that came with the opening are kept, so that a small archive is one request; but
+ * not if one was damaged on its way: it could never be fetched again. */
 static int frames_from_tail(struct generation *g, const struct object *o)
 {
 	size_t len;
@@ -99,7 +115,7 @@ static int frames_from_tail(struct generation *g, const struct object *o)
 	uint64_t size = object_pin(o)->size;
 	uint64_t begin = size - len;
 	uint64_t end = index_frame_offsets(g->index)[index_frame_count(g->index)];
-	if (end <= begin)
+	if (end <= begin || !frames_are_well(g, tail, begin))
 		return 0;
 	g->tail_len = (size_t)(end - begin);
 	return tail_source_new(g->pinned, size, begin, tail, g->tail_len, &g->tail);
@@ -441,7 +457,9 @@ int generation_load_digests(
 	if (r != FLIGHT_OWNER)
 		return r;
 	r = fetch_digests(g, call, e);
-	flight_land(&g->loading, &g->lock, r, e);
+	/* A guess is patient with nothing: whoever waited for it asks for himself. */
+	bool gave_up = r < 0 && call->priority == PRIORITY_PREFETCH;
+	flight_land(&g->loading, &g->lock, gave_up ? -ECANCELED : r, e);
 	return r;
 }
 

@@ -62,7 +62,9 @@ static void run_read(struct job *job)
 	if (r < 0) {
 		answer_failure(job, g, p.number, r, &e);
 	} else {
-		feeder_read(&l->feeder, g, p.number);
+		/* Feeding may wait for a read that is at the gate: not with this answer. */
+		if (gate_has_room(&l->gate))
+			feeder_read(&l->feeder, g, p.number);
 		answer_view(job->req, l, &view);
 		fetch_digests(l, g);
 	}

@@ -71,8 +71,11 @@ static int hash_entry(struct generation *g, const struct call *call, uint32_t en
 	if (!h)
 		return -ENOMEM;
 	int r = 0;
-	for (uint64_t at = 0; at < size && r == 0; at += HASH_STEP)
-		r = hash_view(h, g, call, entry, at, e);
+	for (uint64_t at = 0; at < size && r == 0; at += HASH_STEP) {
+		r = call_check(call); /* what is held locally waits for nothing */
+		if (r == 0)
+			r = hash_view(h, g, call, entry, at, e);
+	}
 	if (r == 0)
 		r = hasher_finish(h, ret);
 	hasher_free(h);

@@ -130,6 +130,9 @@ static int store_open(struct store *base, const struct call *call, const char *k
 	if (s->tail_most && s->tail_most < tail_len)
 		tail_len = s->tail_most;
 	*ret = &object_of(s, k, tail_len)->base;
+	if (s->flip_at)
+		((char *)(*ret)->tail)[(*ret)->tail_len - s->flip_at] ^= 1;
+	s->flip_at = 0;
 	return 0;
 }
 

@@ -37,6 +37,7 @@ struct memory_store {
 	int open_result;  /* 0, or what opening fails with */
 	int list_result;  /* the same for listing */
 	size_t tail_most; /* bytes that come with an opening; 0: all that are asked for */
+	size_t flip_at;   /* of the next opening's answer, from its end: a bit comes wrong */
 	bool denied;      /* opening fails like AccessDenied */
 	bool unversioned; /* overwritten objects go on being read: as with version ids */
 };

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch/base/lock.h"
 #include "fs/doorway.h"
 #include "tests/unit/archive_builder.h"
 #include "tests/unit/memory_store.h"
@@ -74,19 +76,32 @@ static void world_free(struct world *w)
 }
 
 /* One big file after `small`, so that small's frames lie far before the tail. */
-static void publish(
-	struct world *w, const char *name, const char *small, bool with_digests)
+static void publish_so(struct world *w, const char *name, const char *small,
+	bool with_digests, bool unproved)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
 	CLEANUP(buf_finish) struct buf object = BUF_INIT(16 << 20);
 	b->cut = 4096;
 	b->content_digests = with_digests;
+	b->unproved = unproved;
 	builder_file(b, name, small, strlen(small));
 	builder_file(b, "zz-big", w->big, BIG);
 	builder_lay(b);
 	builder_object(b, &object);
 	assert_true(object.len > ARCHIVE_TAIL_SIZE + 100000);
 	memory_put_buf(w->store, "k", &object);
+}
+
+static void publish(
+	struct world *w, const char *name, const char *small, bool with_digests)
+{
+	publish_so(w, name, small, with_digests, false);
+}
+
+/* The same without the frame that holds the identity. */
+static void publish_unproved(struct world *w, const char *name, const char *small)
+{
+	publish_so(w, name, small, true, true);
 }
 
 static struct generation *current(struct world *w)
@@ -215,6 +230,66 @@ static void the_same_content_again_is_not_noticed(void **state)
 /* --- other content --------------------------------------------------------------------
  */
 
+/* A changed bit in the answer to the opening, in a frame or in the index. */
+static void damage_on_the_way_does_not_stay(void **state)
+{
+	const size_t places[] = {ARCHIVE_TAIL_SIZE / 2, 200, 40000};
+	for (unsigned i = 0; i < 3; i++) {
+		struct world *w = world_new();
+		publish(w, "small", "the content", true);
+		w->store->flip_at = places[i];
+		{
+			CLEANUP(cleanup_generation) struct generation *g = current(w);
+			char got[4097];
+			for (size_t at = 0; at + 4096 <= BIG; at += 4096) {
+				assert_int_equal(
+					read_some(g, "zz-big", at, 4096, got, NULL),
+					4096);
+				assert_memory_equal(got, w->big + at, 4096);
+			}
+			publish(w, "small", "the content", true);
+			w->store->flip_at = places[i];
+			reads(g, "small", "the content");
+			assert_int_equal(w->successions, 0);
+		}
+		world_free(w);
+	}
+}
+
+/* What the index does not tell of may be put beside it. */
+static void a_frame_more_is_a_new_generation(void **state)
+{
+	struct world *w = world_new();
+	publish(w, "small", "the content", true);
+	{
+		CLEANUP(cleanup_generation) struct generation *old = current(w);
+		publish_unproved(w, "small", "the content");
+		reads(old, "small", "the content");
+		CLEANUP(cleanup_generation) struct generation *now = current(w);
+		assert_int_equal(w->successions, 1);
+		assert_true(digest_equal(
+			generation_identity(now), generation_identity(old)));
+		reads(now, "small", "the content");
+	}
+	world_free(w);
+}
+
+static void a_store_that_cannot_be_opened_supersedes_nothing(void **state)
+{
+	struct world *w = world_new();
+	publish(w, "small", "the content", true);
+	{
+		CLEANUP(cleanup_generation) struct generation *g = current(w);
+		publish(w, "small", "the content", true);
+		w->store->open_result = -ESTALE; /* it changes while it is looked at */
+		char got[64];
+		assert_int_equal(read_some(g, "small", 0, 60, got, NULL), -EIO);
+		w->store->open_result = 0;
+		reads(g, "small", "the content");
+	}
+	world_free(w);
+}
+
 static void other_content_is_a_new_generation(void **state)
 {
 	struct world *w = world_new();
@@ -314,6 +389,59 @@ static void digests_that_somebody_loads_are_waited_for(void **state)
 		pthread_join(loader, NULL);
 		assert_int_equal(
 			generation_content_digest(g, entry_of(g, "small"), digest), 0);
+	}
+	world_free(w);
+}
+
+static void *guess_digests(void *arg)
+{
+	const struct call guess = {
+		.deadline_ns = DEADLINE_NONE, .priority = PRIORITY_PREFETCH};
+	assert_int_equal(generation_load_digests(arg, &guess, false, NULL), -ESTALE);
+	return NULL;
+}
+
+struct demand {
+	struct generation *g;
+	struct cancel cancel; /* never fired: it knows when its call waits */
+};
+
+static void *demand_digests(void *arg)
+{
+	struct demand *d = arg;
+	const struct call call = {.deadline_ns = DEADLINE_NONE, .cancel = &d->cancel};
+	assert_int_equal(generation_load_digests(d->g, &call, false, NULL), 0);
+	return NULL;
+}
+
+static bool is_waiting(struct demand *d)
+{
+	LOCK_SCOPE(&d->cancel.lock);
+	return d->cancel.waiter_cond;
+}
+
+/* It meets an object that was copied onto itself, and reopens nothing. */
+static void a_guess_that_fails_spoils_no_demand(void **state)
+{
+	struct world *w = world_new();
+	w->store->tail_most = 256;
+	publish(w, "small", "the content", true);
+	{
+		CLEANUP(cleanup_generation) struct generation *g = current(w);
+		struct demand demand = {.g = g};
+		pthread_t guess, reader;
+		cancel_init(&demand.cancel);
+		publish(w, "small", "the content", true);
+		memory_hold(w->store);
+		pthread_create(&guess, NULL, guess_digests, g);
+		memory_wait_held(w->store, 1);
+		pthread_create(&reader, NULL, demand_digests, &demand);
+		while (!is_waiting(&demand))
+			sched_yield();
+		memory_release(w->store);
+		pthread_join(guess, NULL);
+		pthread_join(reader, NULL);
+		cancel_finish(&demand.cancel);
 	}
 	world_free(w);
 }
@@ -459,6 +587,10 @@ int main(void)
 		cmocka_unit_test(a_stretch_of_many_frames_is_whole),
 		cmocka_unit_test(what_came_with_the_opening_is_not_asked_for),
 		cmocka_unit_test(the_same_content_again_is_not_noticed),
+		cmocka_unit_test(damage_on_the_way_does_not_stay),
+		cmocka_unit_test(a_frame_more_is_a_new_generation),
+		cmocka_unit_test(a_store_that_cannot_be_opened_supersedes_nothing),
+		cmocka_unit_test(a_guess_that_fails_spoils_no_demand),
 		cmocka_unit_test(other_content_is_a_new_generation),
 		cmocka_unit_test(equal_frames_are_read_from_the_new_version),
 		cmocka_unit_test(equal_files_are_read_from_the_new_version),

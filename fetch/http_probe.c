@@ -113,11 +113,25 @@ int probe_key_init(const struct http_root *root, struct probe_key *ret, struct e
 	return http_target_of(root, ret->name, &ret->path, &ret->target, e);
 }
 
+/* The answer's status, or -errno. */
+static int delete_once(
+	const struct http_target *t, const char *query, const struct call *call)
+{
+	CLEANUP(http_response_finish) struct http_response response = {0};
+	const struct exchange_request request = {
+		.method = "DELETE",
+		.path = t->path,
+		.query = query,
+		.body_fd = -1,
+	};
+	int r = exchange_perform(t->exchanger, call, &request, &response, NULL, NULL);
+	return r < 0 ? r : response.status;
+}
+
 /* True when something was removed. */
 static bool remove_latest(const struct http_target *t, const struct call *call)
 {
 	CLEANUP(buf_finish) struct buf query = BUF_INIT(QUERY_MAX);
-	CLEANUP(http_response_finish) struct http_response response = {0};
 	struct pin pin;
 	bool denied = false;
 	if (http_stat_object(t, call, &pin, &denied, NULL) < 0)
@@ -126,15 +140,15 @@ static bool remove_latest(const struct http_target *t, const struct call *call)
 					 uri_encode(&query, pin.version_id,
 						 strlen(pin.version_id), false) < 0))
 		return false;
-	const struct exchange_request request = {
-		.method = "DELETE",
-		.path = t->path,
-		.query = buf_str(&query),
-		.body_fd = -1,
-	};
-	return exchange_perform(t->exchanger, call, &request, &response, NULL, NULL) ==
-		       0 &&
-	       response.status >= 200 && response.status < 300;
+	int status = delete_once(t, buf_str(&query), call);
+	return status >= 200 && status < 300;
+}
+
+/* Asked about a key that is not there: S3 answers 204, others 404, where we may. */
+static bool may_remove(const struct http_target *t, const struct call *call)
+{
+	int status = delete_once(t, "", call);
+	return (status >= 200 && status < 300) || status == 404;
 }
 
 void probe_key_finish(struct probe_key *k)
@@ -256,6 +270,21 @@ static int race_once(const struct http_root *root, const struct call *call,
 	return r < 0 ? r
 		     : http_probe_race(
 			       call, racers, race_put, &key.target, ret_winners, e);
+}
+
+int http_probe_race_once(const struct http_root *root, const struct call *call,
+	enum honour *ret, struct error *e)
+{
+	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
+	struct http_target nothing;
+	unsigned winners = 0;
+	int r = http_target_of(root, PROBE_KEY "-removed", &path, &nothing, e);
+	if (r < 0 || *ret != HONOUR_ATOMIC || !may_remove(&nothing, call))
+		return r;
+	r = race_once(root, call, PROBE_RACERS_FEW, &winners, e);
+	if (r == 0 && winners > 1)
+		*ret = HONOUR_SEQUENTIAL;
+	return r;
 }
 
 static int probe_fresh(const struct http_root *root, const struct call *call,

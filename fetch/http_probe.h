@@ -10,12 +10,18 @@
 #include "fetch/probe.h"
 
 #define PROBE_RACERS_MAX  64u
+#define PROBE_RACERS_FEW  8u /* of the one race before a first publication */
 #define PROBE_KEY_SIZE    64 /* bytes, the NUL included */
 #define PROBE_CLEAN_UP_NS (UINT64_C(5) * NS_PER_SECOND)
 
 /* Writes the key ".larder/probe" twice. *ret: HONOUR_NO, or HONOUR_ATOMIC (nothing has
  * been seen to fail). -EACCES: not allowed to write. Others as publication_begin(). */
 int http_probe_quick(const struct http_root *root, const struct call *call,
+	enum honour *ret, struct error *e);
+
+/* Where the quick probe saw nothing fail: one race, on a fresh key, if we may remove it
+ * again. *ret becomes HONOUR_SEQUENTIAL when there was more than one winner. */
+int http_probe_race_once(const struct http_root *root, const struct call *call,
 	enum honour *ret, struct error *e);
 
 /* The same on a fresh key, and then races of so many writers on fresh keys. */

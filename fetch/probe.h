@@ -7,8 +7,9 @@
  *
  * The quick probe, run by the first publication to an unknown store, needs no right to
  * delete: it writes the object ".larder/probe" with If-None-Match: * twice; the second
- * must be refused. The full probe (`larder probe`) also races writers on fresh names and
- * tries CompleteMultipartUpload, and removes what it wrote where it may.
+ * must be refused. With that right, some writers race on a fresh name once. The full probe
+ * (`larder probe`) races many, often, tries CompleteMultipartUpload too, and removes what
+ * it wrote where it may.
  */
 #ifndef LARDER_FETCH_PROBE_H
 #define LARDER_FETCH_PROBE_H

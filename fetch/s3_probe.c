@@ -142,6 +142,8 @@ int store_s3_probe(struct store *base, const struct call *call, unsigned racers,
 	struct probe_answer answer = {.put = HONOUR_UNKNOWN};
 	int r = racers ? http_probe_races(&root, call, racers, rounds, &answer.put, e)
 		       : http_probe_quick(&root, call, &answer.put, e);
+	if (r == 0 && !racers)
+		r = http_probe_race_once(&root, call, &answer.put, e);
 	if (r == 0 && racers)
 		r = probe_complete(&root, call, racers, rounds, &answer.complete, e);
 	if (r == 0)

@@ -98,6 +98,17 @@ class Quirks(unittest.TestCase):
         self.commit(self.small, code=6)
         self.assertEqual(self.commit(self.small, "--unsafe-overwrite"), "published")
 
+    def test_a_store_that_only_races_is_found_out_by_the_first_publication(self):
+        self.quirks.put_condition = "race"
+        self.assertIn("--unsafe-overwrite", self.commit(self.small, code=6))
+        self.assertEqual([key for key in self.origin.objects(BUCKET) if "probe-" in key], [])
+
+    def test_no_races_where_nothing_can_be_removed(self):
+        self.origin.fail_next(s3_error(403, "AccessDenied"), count=100,
+                              matches=lambda r: r.method == "DELETE")
+        self.assertEqual(self.commit(self.small), "published")
+        self.assertEqual(self.asked("PUT", ".larder/probe-"), [])
+
     def test_304_means_that_it_exists(self):
         self.assertEqual(self.commit(self.small), "published")
         self.quirks.put_condition = 304

@@ -130,6 +130,41 @@ static void what_ignores_the_condition_is_not_raced(void **state)
 	assert_int_equal(requests, 5);
 }
 
+static enum honour raced_once(const char *const *answers, unsigned *ret_requests)
+{
+	enum honour found = HONOUR_ATOMIC;
+	struct play *p = play_begin(0, answers);
+	const struct http_root root = root_of(p);
+	assert_int_equal(http_probe_race_once(&root, CALL_PATIENT, &found, NULL), 0);
+	assert_true(play_asked(p, 1, "DELETE /b/.larder/probe-removed HTTP"));
+	*ret_requests = play_requests(p);
+	play_end(p);
+	return found;
+}
+
+#define SIX_LOSERS EXISTS, EXISTS, EXISTS, EXISTS, EXISTS, EXISTS
+
+static void one_race_finds_two_winners(void **state)
+{
+	unsigned requests;
+	assert_int_equal(raced_once(ANSWERS(GONE, SIX_LOSERS, EXISTS, STORED, THERE,
+					    DELETED, GONE),
+				 &requests),
+		HONOUR_ATOMIC);
+	assert_int_equal(requests, 12);
+	assert_int_equal(raced_once(ANSWERS(DELETED, STORED, SIX_LOSERS, STORED, THERE,
+					    DELETED, GONE),
+				 &requests),
+		HONOUR_SEQUENTIAL);
+}
+
+static void nothing_is_written_that_cannot_be_removed(void **state)
+{
+	unsigned requests;
+	assert_int_equal(raced_once(ANSWERS(DENIED), &requests), HONOUR_ATOMIC);
+	assert_int_equal(requests, 1);
+}
+
 struct turnout {
 	atomic_uint count;
 	unsigned failing;
@@ -190,6 +225,8 @@ int main(void)
 		cmocka_unit_test(who_may_not_write_may_not_probe),
 		cmocka_unit_test(two_winners_are_not_atomic),
 		cmocka_unit_test(one_winner_each_time_is),
+		cmocka_unit_test(one_race_finds_two_winners),
+		cmocka_unit_test(nothing_is_written_that_cannot_be_removed),
 		cmocka_unit_test(what_ignores_the_condition_is_not_raced),
 		cmocka_unit_test(every_racer_runs_and_winners_are_counted),
 		cmocka_unit_test(versions_are_removed_one_by_one),

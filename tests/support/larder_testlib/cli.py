@@ -9,7 +9,7 @@ from larder_testlib.programs import program
 # What would reach a command from outside the test.
 _FOREIGN = ("LARDER_", "AWS_", "XDG_", "SOURCE_DATE_EPOCH", "HTTP", "http", "NO_PROXY",
             "no_proxy", "ALL_PROXY", "all_proxy")
-_OF_THE_TESTS = ("LARDER_BUILD",)
+_OF_THE_TESTS = ("LARDER_BUILD", "LARDER_TEST_VALGRIND")
 
 
 class Result:

@@ -8,12 +8,15 @@ import json
 import os
 import shutil
 
+from . import valgrind
+
 _PLACES = {
     "faultproxy": "tests/support/faultproxy/faultproxy",
     "larder": "tools/larder",
     "larderfs": "fs/larderfs",
     "packdir": "tests/support/packdir",
 }
+_WATCHED = ("larder", "larderfs")
 
 
 def program(name):
@@ -22,11 +25,14 @@ def program(name):
     path = os.path.join(build, _PLACES[name]) if build else shutil.which(name)
     if path is None or not os.access(path, os.X_OK):
         raise FileNotFoundError(f"no program '{name}' in " + (build or "PATH"))
-    return path
+    return valgrind.wrapped(path) if valgrind.wanted() and name in _WATCHED else path
 
 
 def sanitizers():
-    """What meson's b_sanitize is for the build, "" when it is none."""
+    """What makes the programs slower and larger than they are: meson's b_sanitize for the
+    build, or valgrind; "" when it is nothing."""
+    if valgrind.wanted():
+        return "valgrind"
     build = os.environ.get("LARDER_BUILD")
     if not build:
         return ""

@@ -3,11 +3,13 @@ nobody is told a wrong outcome, and no wrong byte is handed on."""
 
 import json
 import os
+import signal
+import subprocess
 import unittest
 
 from larder_testlib.cli import Cli
-from larder_testlib.origin import Origin, s3_error
-from larder_testlib.process import TempDir
+from larder_testlib.origin import SILENCE, Origin, s3_error
+from larder_testlib.process import TempDir, spawn, wait_until
 from larder_testlib.sigv4 import Credentials
 
 KEYS = Credentials("key0000000000000000", "secret-secret-secret-secret-secret")
@@ -191,6 +193,28 @@ class Quirks(unittest.TestCase):
         self.assertEqual(self.commit(self.large), "published")
         self.assertEqual(len(self.asked("POST", "uploads")), 2)
         self.assert_no_uploads()
+
+    def interrupted(self, number):
+        """A signal while the store has not answered for a part that it has been sent."""
+        self.in_parts()
+        self.origin.fail_next(SILENCE, matches=lambda r: "partNumber=2" in r.target)
+        writer = spawn([self.cli.path, "commit", "--key", "k", self.store, self.large],
+                       env=self.cli.env, stderr=subprocess.PIPE)
+        self.addCleanup(writer.kill)
+        wait_until(lambda: self.asked("PUT", "partNumber=2"), "the part is sent", child=writer)
+        self.assertEqual([key for key, _ in self.origin.uploads(BUCKET)], ["k"])
+        writer.send(number)
+        _, said = writer.popen.communicate(timeout=30)
+        self.assertEqual(writer.popen.returncode, 128 + number, said)
+        self.assert_no_uploads()
+        self.assertEqual(self.keys(), [])
+        self.assertEqual(list(self.folder("tmp").iterdir()), [])
+
+    def test_terminated_among_its_parts(self):
+        self.interrupted(signal.SIGTERM)
+
+    def test_interrupted_among_its_parts(self):
+        self.interrupted(signal.SIGINT)
 
     # -- listing
 

@@ -67,6 +67,7 @@ const char *creds_origin(struct creds *c)
 struct play {
 	const char *answers[8];
 	unsigned count;
+	pthread_barrier_t pair; /* of TOGETHER */
 	pthread_mutex_t lock;
 	char heads[64][2048]; /* under lock: what was asked, the first 64 */
 	char bodies[64][64];
@@ -83,6 +84,8 @@ struct play {
 #define CUT     "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"
 #define HANG    "hang"
 #define HANG_UP ""
+/* OK, once another one is to be answered so. */
+#define TOGETHER "together"
 
 static bool act(struct script_connection *c, const struct script_request *rq, void *arg)
 {
@@ -97,6 +100,10 @@ static bool act(struct script_connection *c, const struct script_request *rq, vo
 	const char *answer = play->answers[i < play->count ? i : play->count - 1];
 	if (!strcmp(answer, HANG))
 		return script_hold(c);
+	if (!strcmp(answer, TOGETHER)) {
+		pthread_barrier_wait(&play->pair);
+		answer = OK;
+	}
 	const char *body = strchr(answer, '%');
 	if (!body)
 		return script_send(c, answer, strlen(answer)) && false;
@@ -122,6 +129,7 @@ static struct fixture *begin(const char *region, const char *const *answers)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	pthread_mutex_init(&f->play.lock, NULL);
+	pthread_barrier_init(&f->play.pair, NULL, 2);
 	for (; answers[f->play.count]; f->play.count++)
 		f->play.answers[f->play.count] = answers[f->play.count];
 	f->creds.number = 1;
@@ -145,6 +153,7 @@ static void end(struct fixture *f)
 	exchanger_free(f->exchanger);
 	http_script_stop(f->server);
 	settings_finish(&f->settings);
+	pthread_barrier_destroy(&f->play.pair);
 	pthread_mutex_destroy(&f->play.lock);
 	free(f);
 }
@@ -326,14 +335,38 @@ static void retries_end_and_the_last_failure_is_told(void **state)
 	end(f);
 }
 
+struct waiter {
+	pthread_t thread;
+	struct fixture *f;
+	struct call call;
+	int result;
+};
+
+static void *wait_for_it(void *arg)
+{
+	struct waiter *w = arg;
+	struct http_response response;
+	w->result = exchange_perform(
+		w->f->exchanger, &w->call, &plain, &response, NULL, NULL);
+	if (w->result == 0)
+		http_response_finish(&response);
+	return NULL;
+}
+
+/* Another connection is idle meanwhile, and is not taken: it may be as dead. */
 static void a_stalled_request_is_repeated_on_a_fresh_connection(void **state)
 {
-	struct fixture *f = begin(NULL, ANSWERS(OK, HANG, OK));
+	struct fixture *f = begin(NULL, ANSWERS(TOGETHER, TOGETHER, HANG, OK));
+	struct waiter w = {.f = f, .call = {.deadline_ns = DEADLINE_NONE}};
 	struct exchange_request request = plain;
+	assert_int_equal(pthread_create(&w.thread, NULL, wait_for_it, &w), 0);
 	assert_int_equal(tries_of(f, &request), 1);
+	pthread_join(w.thread, NULL);
+	assert_int_equal(w.result, 0);
+	assert_int_equal(http_script_connections(f->server), 2);
 	request.stall_timeout_ns = BRIEF;
 	assert_int_equal(tries_of(f, &request), 2);
-	assert_int_equal(http_script_connections(f->server), 2);
+	assert_int_equal(http_script_connections(f->server), 3);
 	end(f);
 }
 
@@ -367,22 +400,6 @@ static void a_retry_after_that_is_a_past_date_is_now(void **state)
 			      OK));
 	assert_int_equal(tries_of(f, &plain), 2);
 	end(f);
-}
-
-struct waiter {
-	pthread_t thread;
-	struct fixture *f;
-	struct call call;
-	int result;
-};
-
-static void *wait_for_it(void *arg)
-{
-	struct waiter *w = arg;
-	struct http_response response;
-	w->result = exchange_perform(
-		w->f->exchanger, &w->call, &plain, &response, NULL, NULL);
-	return NULL;
 }
 
 static void a_pause_can_be_cancelled(void **state)

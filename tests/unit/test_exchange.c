@@ -1,5 +1,6 @@
 /* Signing, retrying and mending against a scripted store. Pauses are of no length here:
- * random numbers are zero. The credentials are the test's own. */
+ * random numbers are zero unless a test says otherwise. The credentials are the test's
+ * own. */
 #include "tests/unit/test.h"
 
 #include <dlfcn.h>
@@ -16,6 +17,7 @@
 #include "fetch/base/lock.h"
 #include "fetch/creds.h"
 #include "fetch/exchange.h"
+#include "fetch/retry.h"
 #include "tests/unit/http_script.h"
 
 #define PATIENCE (120 * NS_PER_SECOND)
@@ -23,11 +25,29 @@
 #define EMPTY    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define ABC      "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
+static uint64_t random_number;
+
 ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags);
 ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags)
 {
-	memset(buf, 0, len);
+	assert_int_equal(len, sizeof(random_number));
+	memcpy(buf, &random_number, len);
 	return (ssize_t)len;
+}
+
+/* The latest pauses: when each was asked for, and until when. */
+static struct {
+	uint64_t asked_ns, until_ns;
+} pauses[2];
+static unsigned pause_count;
+
+int __real_call_pause(const struct call *call, uint64_t until_ns);
+int __wrap_call_pause(const struct call *call, uint64_t until_ns);
+int __wrap_call_pause(const struct call *call, uint64_t until_ns)
+{
+	pauses[pause_count % 2].asked_ns = clock_monotonic_ns();
+	pauses[pause_count++ % 2].until_ns = until_ns;
+	return __real_call_pause(call, until_ns);
 }
 
 /* Credentials number 1, 2, ...: each refusal brings the next. */
@@ -332,6 +352,24 @@ static void retries_end_and_the_last_failure_is_told(void **state)
 	assert_non_null(strstr(e.text, "tried 4 times: 'http://127.0.0.1:"));
 	assert_non_null(strstr(e.text, "answers 503 SlowDown: Reduce your rate."));
 	assert_int_equal(http_script_requests(f->server), 4);
+	end(f);
+}
+
+/* The whole of each, up to a bound that doubles: so who failed together does not come
+ * back together. */
+static void pauses_are_as_long_as_the_random_number_says(void **state)
+{
+	struct fixture *f = begin(NULL, ANSWERS(SLOWDOWN, SLOWDOWN, OK));
+	uint64_t begun_ns = clock_monotonic_ns();
+	random_number = RETRY_PAUSE_BASE_NS + NS_PER_MS; /* the second may be so long */
+	pause_count = 0;
+	assert_int_equal(tries_of(f, &plain), 3);
+	assert_int_equal(pause_count, 2);
+	assert_in_range(
+		pauses[0].until_ns - (NS_PER_MS - 1), begun_ns, pauses[0].asked_ns);
+	assert_in_range(pauses[1].until_ns - random_number, pauses[0].until_ns,
+		pauses[1].asked_ns);
+	random_number = 0;
 	end(f);
 }
 
@@ -684,6 +722,7 @@ int main(void)
 		cmocka_unit_test(passing_trouble_is_invisible),
 		cmocka_unit_test(a_failed_body_is_begun_again_in_the_sink),
 		cmocka_unit_test(retries_end_and_the_last_failure_is_told),
+		cmocka_unit_test(pauses_are_as_long_as_the_random_number_says),
 		cmocka_unit_test(a_stalled_request_is_repeated_on_a_fresh_connection),
 		cmocka_unit_test(a_store_that_hangs_does_not_outlast_the_deadline),
 		cmocka_unit_test(a_retry_after_beyond_the_deadline_is_not_waited_for),

@@ -69,7 +69,7 @@ static bool is_worth_another(int r, const struct http_response *answer)
 	if (r == 0)
 		return answer->status == 429 || answer->status >= 500;
 	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH ||
-	       r == -EPROTO;
+	       r == -EPROTO || r == -ETIME;
 }
 
 /* Many jobs start at once: no two of them come back in step. False when there is no time

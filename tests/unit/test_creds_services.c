@@ -232,6 +232,31 @@ static void a_silent_instance_meets_the_deadline(void **state)
 	http_script_stop(s);
 }
 
+/* What a caller with time for more waits until it is told that nobody is there. */
+static uint64_t silence_of(struct http_script *s, unsigned attempts)
+{
+	uint64_t begun_ns = clock_monotonic_ns();
+	struct call call = {.deadline_ns = begun_ns + 30 * NS_PER_SECOND};
+	struct credentials c;
+	struct error e = {0};
+	unsigned before = http_script_requests(s);
+	assert_int_equal(get_once(&call, &c, NULL, &e), -EKEYREJECTED);
+	assert_non_null(strstr(e.text, "no instance metadata service answers"));
+	assert_int_equal(http_script_requests(s) - before, attempts);
+	return clock_monotonic_ns() - begun_ns;
+}
+
+static void a_silent_instance_is_not_waited_for_long(void **state)
+{
+	struct instance i = {.silent = true};
+	struct http_script *s = begin_instance(&i);
+	assert_in_range(silence_of(s, 2), 2 * NS_PER_SECOND, 5 * NS_PER_SECOND);
+	setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "1", 1);
+	setenv("AWS_METADATA_SERVICE_TIMEOUT", "2", 1);
+	assert_in_range(silence_of(s, 1), 2 * NS_PER_SECOND, 5 * NS_PER_SECOND);
+	http_script_stop(s);
+}
+
 static void an_odd_endpoint_is_named(void **state)
 {
 	unsetenv("AWS_EC2_METADATA_DISABLED");
@@ -266,6 +291,7 @@ int main(void)
 		TEST(an_instance_can_refuse),
 		TEST(a_busy_instance_is_asked_again),
 		TEST(a_silent_instance_meets_the_deadline),
+		TEST(a_silent_instance_is_not_waited_for_long),
 		TEST(an_odd_endpoint_is_named),
 		TEST(a_role_can_stand_on_the_instance),
 	};

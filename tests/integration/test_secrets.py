@@ -8,14 +8,16 @@ import unittest
 from pathlib import Path
 
 from larder_testlib import fuse, janitor
-from larder_testlib.mount import Mount, larder
-from larder_testlib.origin import Origin
-from larder_testlib.process import TempDir, wait_until
+from larder_testlib.mount import Mount, environment, larder
+from larder_testlib.origin import SILENCE, Origin
+from larder_testlib.process import TempDir, spawn, wait_until
+from larder_testlib.programs import program
 from larder_testlib.sigv4 import Credentials
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "S3cr3t+0f/Th3+K3y", "T0k3n+0f/Th3+S3ss10n==")
 SECRETS = (CREDENTIALS.secret_key, CREDENTIALS.token)
 LARGE = 6 << 20  # bytes: its beginning does not come with the index
+NOBODY = 65534
 
 
 class Secrets(unittest.TestCase):
@@ -93,16 +95,44 @@ class Secrets(unittest.TestCase):
         except OSError:
             return []
 
-    def test_a_crash_leaves_no_core(self):
+    def allow_cores(self):
+        """Children would leave some, of any size."""
         infinite = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         before = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, infinite)  # children would leave some
+        resource.setrlimit(resource.RLIMIT_CORE, infinite)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_CORE, (before[0], infinite[1]))
-        mount = self.mount()
-        self.read(mount)  # it serves: a mount that is gone before that is an error
-        pid, = mount.pids()
+
+    def assert_no_core(self, pid):
         limits = Path(f"/proc/{pid}/limits").read_text()
         self.assertRegex(limits, re.compile(r"^Max core file size +0 +0 ", re.M))
+
+    def test_a_crash_leaves_no_core(self):
+        self.allow_cores()
+        mount = self.mount()
+        self.read(mount)  # it serves: a mount that is gone before that is an error
+        self.assert_no_core(*mount.pids())
+
+    def test_a_process_is_closed_to_its_own_user(self):
+        """And its core to a program that core_pattern names, which no limit keeps from it. The
+        kernel shows this by whose the files of /proc are: root's, though the process is not."""
+        self.allow_cores()
+        point = self.home / "mnt"
+        point.mkdir()
+        self.home.chmod(0o755)
+        os.chown(point, NOBODY, NOBODY)
+        words = ["--cache-dir=", "--key=k", "s3://the-bucket"]
+        for name, *more in (("larder", "exists", *words),
+                            ("larderfs", "--foreground", *words, point)):
+            with self.subTest(name):
+                self.origin.forget()
+                self.origin.fail_next(SILENCE)
+                child = spawn([program(name), *more], env=environment(self.env), user=NOBODY,
+                              group=NOBODY, extra_groups=[])
+                self.addCleanup(child.kill)
+                wait_until(lambda: self.origin.requests, "it asks the store", child=child)
+                self.assert_no_core(child.pid)
+                self.assertEqual(os.stat(f"/proc/{child.pid}").st_uid, NOBODY)
+                self.assertEqual(os.stat(f"/proc/{child.pid}/mem").st_uid, 0)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ struct chunk_cache {
 
 	pthread_mutex_t lock;
 	bool evicting;     /* under lock: the thread runs */
+	bool wanted;       /* under lock: evicting, once more */
 	bool has_thread;   /* under lock: the thread is to be joined */
 	pthread_t evictor; /* under lock */
 };
@@ -114,9 +115,8 @@ static void stop_writing(struct chunk_cache *c, int code)
 }
 
 /* Counts what is there and removes what is too much; holds DIR/lock, and lets it go. */
-static void *evict(void *arg)
+static void scan(struct chunk_cache *c)
 {
-	struct chunk_cache *c = arg;
 	struct evict_result left;
 	int64_t now_s = clock_realtime_s();
 	uint64_t before = tally_begin_scan(&c->tally);
@@ -126,9 +126,6 @@ static void *evict(void *arg)
 	else
 		tally_set(&c->tally, before, left.bytes, now_s);
 	tally_unlock(c->evict_fd);
-	LOCK_SCOPE(&c->lock);
-	c->evicting = false;
-	return NULL;
 }
 
 /* What only writing needs; a cache that has none of it is still read. */
@@ -146,7 +143,7 @@ static int open_for_writing(struct chunk_cache *c, int dir)
 	write_tag(dir);
 	chunk_evict_temporary(c->tmp, clock_realtime_s());
 	if (!tally_is_counted(&c->tally) && tally_try_lock(c->evict_fd))
-		evict(c);
+		scan(c);
 	return 0;
 }
 
@@ -272,10 +269,40 @@ int chunk_cache_get(struct chunk_cache *c, const struct chunk *want, void *buf)
 
 /* --- evicting ---------------------------------------------------------------------- */
 
+static bool is_due(struct chunk_cache *c)
+{
+	return c->max && (tally_total(&c->tally) > c->max ||
+				 tally_wants_scan(&c->tally, c->max, clock_realtime_s()));
+}
+
+/* Has anybody found it due meanwhile? What is put behind a scan's back is not overlooked
+ * so. True: DIR/lock is held again. */
+static bool is_wanted_again(struct chunk_cache *c)
+{
+	LOCK_SCOPE(&c->lock);
+	c->evicting = c->wanted && tally_try_lock(c->evict_fd);
+	c->wanted = false;
+	return c->evicting;
+}
+
+static void *evict(void *arg)
+{
+	struct chunk_cache *c = arg;
+	scan(c);
+	while (is_wanted_again(c)) {
+		if (is_due(c))
+			scan(c);
+		else
+			tally_unlock(c->evict_fd);
+	}
+	return NULL;
+}
+
 /* One evictor in this process, and by DIR/lock one among all. */
 static void start_eviction(struct chunk_cache *c)
 {
 	LOCK_SCOPE(&c->lock);
+	c->wanted = c->evicting;
 	if (c->evicting || !tally_try_lock(c->evict_fd))
 		return;
 	if (c->has_thread)
@@ -291,13 +318,6 @@ static bool has_room(struct chunk_cache *c, size_t len)
 {
 	return !c->max ||
 	       (len <= c->max && tally_total(&c->tally) <= c->max + c->max / 8);
-}
-
-static void evict_if_due(struct chunk_cache *c)
-{
-	if (c->max && (tally_total(&c->tally) > c->max ||
-			      tally_wants_scan(&c->tally, c->max, clock_realtime_s())))
-		start_eviction(c);
 }
 
 /* --- writing ----------------------------------------------------------------------- */
@@ -388,7 +408,8 @@ static void put_run(struct chunk_cache *c, const struct chunk_run *run)
 		}
 		tally_change(&c->tally, (int64_t)size);
 	}
-	evict_if_due(c);
+	if (is_due(c))
+		start_eviction(c);
 }
 
 /* How many of the chunks from `first` on go into one file. */

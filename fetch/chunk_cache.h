@@ -17,9 +17,10 @@
  * Use is recorded in the file's mtime, refreshed when older than a minute. When the sum
  * passes the limit, one process (the holder of DIR/lock, tried, never waited for) removes
  * the least recently used down to 90 % (fetch/chunk_evict.h), in a thread of its own, so
- * that no reader waits for it. Until it is done, puts go on up to an eighth above the
- * limit, and are dropped beyond. A full, read-only or failing disk turns writing off for
- * this process, with one debug line; reads go on.
+ * that no reader waits for it. Until it is done, puts begin up to an eighth above the
+ * limit, and are dropped beyond; what they add behind its back has it look again. A full,
+ * read-only or failing disk turns writing off for this process, with one debug line; reads
+ * go on.
  *
  * All functions are thread-safe. The one mutex guards the evictor's handle, and the tally
  * has one for its numbers; both are leaves and not held over I/O. The evicting thread is

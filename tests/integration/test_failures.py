@@ -228,6 +228,24 @@ class Failures(unittest.TestCase):
         self.assert_reads_whole(self.mount(cache=disk / "cache"))
         self.assert_reads_whole(self.mount(cache=disk / "none"))
 
+    def assert_bounded(self, cache):
+        """By --cache-size=2M."""
+        kept = {entry.stat().st_ino: entry.stat().st_size
+                for entry in (cache / "chunks").glob("*/*")}  # a pack has many names
+        self.assertGreater(sum(kept.values()), 0)
+        self.assertLessEqual(sum(kept.values()), 2 << 20)
+
+    def test_a_small_cache(self):
+        mounted, restored = self.home / "mounted", self.home / "restored"
+        with Mount(STORE, f"--cache-dir={mounted}", "--cache-size=2M", key="k",
+                   env=self.env) as mount:
+            self.assert_reads_whole(mount)
+        self.assert_bounded(mounted)
+        larder("restore", "--key=k", f"--cache-dir={restored}", "--cache-size=2M", STORE,
+               self.home / "out", env=self.env)
+        self.assertEqual((self.home / "out/large").read_bytes(), self.large)
+        self.assert_bounded(restored)
+
     def test_a_damaged_cache(self):
         cache = self.home / "damaged"
         with Mount(STORE, f"--cache-dir={cache}", key="k", env=self.env) as mount:

@@ -170,19 +170,54 @@ class Failures(unittest.TestCase):
 
     # -- credentials and clocks
 
-    def test_credentials_that_expire_in_the_middle(self):
-        server = self.enterContext(CredentialServer())
-        self.start_origin(server.find)
+    def place_credentials(self, **env):
+        """They are where env says, and no keys in the environment hide them."""
         self.env = {name: value for name, value in self.origin.env(CREDENTIALS).items()
-                    if not name.endswith("_KEY") and not name.endswith("_KEY_ID")}
-        self.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = server.container_uri
+                    if not name.endswith("_KEY") and not name.endswith("_KEY_ID")} | env
+
+    def assert_renewed(self, used, renew):
+        """Twice the credentials used last end while a file is read; used() knows them all."""
         mount = self.mount()
         self.assert_right(mount, 0)
         for number in (1, 2):
-            self.assertEqual(len(server.issued), number)
-            self.origin.expired.add(server.issued[-1].access_key)
+            self.assertEqual(len(used()), number)
+            renew(number)
+            self.origin.expired.add(used()[number - 1].access_key)
             self.assert_right(mount, number << 20)
         self.assertNotIn("error", mount.log())
+
+    def test_credentials_that_expire_in_the_middle(self):
+        server = self.enterContext(CredentialServer())
+        self.start_origin(server.find)
+        self.place_credentials(AWS_CONTAINER_CREDENTIALS_FULL_URI=server.container_uri)
+        self.assert_renewed(lambda: server.issued, lambda number: None)
+
+    def test_a_web_identity_that_is_rotated_in_the_middle(self):
+        server = self.enterContext(CredentialServer())
+        self.start_origin(server.find)
+        token = self.home / "token"
+
+        def rotate(number):
+            server.web_identity = f"web-identity-{number}"
+            token.write_text(server.web_identity)
+        rotate(0)
+        self.place_credentials(AWS_WEB_IDENTITY_TOKEN_FILE=str(token),
+                               AWS_ROLE_ARN="arn:aws:iam::1:role/ci",
+                               AWS_ENDPOINT_URL_STS=server.endpoint)
+        self.assert_renewed(lambda: server.issued, rotate)
+
+    def test_a_profile_that_is_rewritten_in_the_middle(self):
+        keys = [Credentials(f"AKID{number}", f"secret/{number}") for number in range(3)]
+        self.start_origin(keys)
+        profile, written = self.home / "credentials", []
+
+        def rewrite(number):
+            profile.write_text(f"[default]\naws_access_key_id = {keys[number].access_key}\n"
+                               f"aws_secret_access_key = {keys[number].secret_key}\n")
+            written.append(keys[number])
+        rewrite(0)
+        self.place_credentials(AWS_SHARED_CREDENTIALS_FILE=str(profile))
+        self.assert_renewed(lambda: written, rewrite)
 
     def test_credentials_that_nobody_renews(self):
         mount = self.mount()

@@ -15,6 +15,7 @@ from larder_testlib import fuse
 from larder_testlib.credential_server import CredentialServer
 from larder_testlib.httpd import BytesBody
 from larder_testlib.mount import Mount, larder
+from larder_testlib.namespaces import apart
 from larder_testlib.origin import Origin
 from larder_testlib.process import TempDir, forget_mount, note_mount, wait_until
 from larder_testlib.sigv4 import Credentials
@@ -321,6 +322,28 @@ class Failures(unittest.TestCase):
         subprocess.run(["umount", "-l", disk], check=True)
         wait_until(lambda: not mount.pids(), "the daemon to end", 20)
         subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)  # for the clean-up
+
+    def test_a_parent_that_is_removed(self):
+        """By somebody in whose mount namespace nothing is mounted there. The kernel takes the
+        mount away then; who has a file open reads on, and the daemon ends after him, or when
+        it is told to."""
+        for told in (False, True):
+            parent = self.home / "removed"
+            (parent / "mnt").mkdir(parents=True)
+            mount = self.mount(path=parent / "mnt")
+            with self.subTest(told=told), open(mount.path / "large", "rb", buffering=0) as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+                subprocess.run(apart("rm", "-r", parent), check=True)
+                self.assertFalse(parent.exists())
+                self.assertFalse(mount.is_mounted())
+                self.assertEqual(file.read(PIECE), self.large[:PIECE])
+                self.assertEqual(len(mount.pids()), 1)
+                if told:
+                    mount.send(signal.SIGTERM)
+                else:
+                    file.close()
+                wait_until(lambda: not mount.pids(), "the daemon to end", 20)  # noqa: B023
+                self.assertNotIn("error", mount.log())
 
     def test_unmounted_lazily_under_load(self):
         mount = self.mount()

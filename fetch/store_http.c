@@ -170,8 +170,6 @@ static int http_store_probe(struct store *base, const struct call *call, unsigne
 	struct probe_answer answer = {.put = HONOUR_UNKNOWN};
 	int r = racers ? http_probe_races(&root, call, racers, rounds, &answer.put, e)
 		       : http_probe_quick(&root, call, &answer.put, e);
-	if (r == 0 && !racers)
-		r = http_probe_race_once(&root, call, &answer.put, e);
 	if (r == 0)
 		*ret = answer;
 	return r;

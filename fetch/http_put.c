@@ -106,14 +106,32 @@ int http_who_won(const struct http_target *t, const struct call *call, const cha
 	bool denied = false;
 	struct error why = {0};
 	int r = http_stat_object(t, call, &result.pin, &denied, &why);
-	if (r < 0 && !denied) {
+	if (denied)
+		return error_set(e, -EACCES,
+			"whether '%s' is in '%s' is not to be seen: access is denied",
+			t->key, t->store);
+	if (r < 0) {
 		error_copy(e, &why);
 		return r;
 	}
-	if (r == 0 && !strcmp(result.pin.nonce, nonce))
+	if (!strcmp(result.pin.nonce, nonce))
 		result.outcome = PUBLISHED;
 	*ret = result;
 	return 0;
+}
+
+int http_who_was_first(const struct http_target *t, const struct call *call,
+	const char *nonce, struct publish_result *ret, struct error *e)
+{
+	struct error why = {0};
+	int r = http_who_won(t, call, nonce, ret, &why);
+	if (r == -EACCES) {
+		*ret = (struct publish_result){.outcome = ALREADY_PUBLISHED};
+		return 0;
+	}
+	if (r < 0)
+		error_copy(e, &why);
+	return r;
 }
 
 int http_pause(const struct call *call, unsigned tries)
@@ -186,7 +204,7 @@ static int try_put(const struct http_put *put, const struct call *call, unsigned
 		return settle_unanswered(put, call, r, ret);
 	switch (verdict) {
 	case PUT_EXISTS: /* unless it is gone again by now */
-		r = http_who_won(put->target, call, put->nonce, ret, e);
+		r = http_who_was_first(put->target, call, put->nonce, ret, e);
 		return r == -ENOENT ? -EAGAIN : r;
 	case PUT_CONFLICT:
 		r = wait_out_conflict(put->target, call, tries, e);
@@ -207,11 +225,11 @@ static int settle_conflicts(const struct http_put *put, const struct call *call,
 {
 	int r = put->if_absent ? http_who_won(put->target, call, put->nonce, ret, e)
 			       : -ENOENT;
-	if (r != -ENOENT)
+	if (r != -ENOENT && r != -EACCES)
 		return r;
-	return error_set(e, -EIO,
-		"'%s' in '%s' is refused again and again, but is not there",
-		put->target->key, put->target->store);
+	return error_set(e, -EIO, "'%s' in '%s' is refused again and again, but %s",
+		put->target->key, put->target->store,
+		r == -ENOENT ? "is not there" : "may not be looked at");
 }
 
 int http_put_object(const struct http_put *put, const struct call *call,

@@ -39,10 +39,16 @@ int http_put_once(const struct http_put *put, const struct call *call,
 int http_put_object(const struct http_put *put, const struct call *call,
 	struct publish_result *ret, struct error *e);
 
-/* Whose object is under the key? 0: *ret tells, by the nonce; -ENOENT: nobody's. An
- * object that may not be looked at is somebody else's. */
+/* Whose object is under the key? 0: *ret tells, by the nonce; -ENOENT: nobody's; -EACCES:
+ * that may not be looked at, which is no sign of an object: without the right to list, S3
+ * answers 403 for a key that is not there. */
 int http_who_won(const struct http_target *t, const struct call *call, const char *nonce,
 	struct publish_result *ret, struct error *e);
+
+/* The same after a 412 or a 304, which prove that there was an object: one that may not
+ * be looked at is somebody else's. */
+int http_who_was_first(const struct http_target *t, const struct call *call,
+	const char *nonce, struct publish_result *ret, struct error *e);
 
 /* Waits a random while that grows with `tries`, from 0: at most 3 s. As call_pause(). */
 int http_pause(const struct call *call, unsigned tries);

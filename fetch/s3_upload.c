@@ -249,9 +249,11 @@ static int send_last(struct s3_upload *u, const struct call *call, struct error 
 }
 
 static int find_winner(struct s3_upload *u, const struct call *call,
-	struct publish_result *ret, struct error *e)
+	bool refused_as_existing, struct publish_result *ret, struct error *e)
 {
-	int r = http_who_won(u->target, call, u->nonce, ret, e);
+	int r = refused_as_existing
+			? http_who_was_first(u->target, call, u->nonce, ret, e)
+			: http_who_won(u->target, call, u->nonce, ret, e);
 	u->completed = r == 0 && ret->outcome == PUBLISHED;
 	return r;
 }
@@ -270,7 +272,7 @@ static void settle_stored(struct s3_upload *u, const struct call *call, const ch
 		*ret = found;
 }
 
-/* The object was not made, and nobody else's is there. */
+/* The object was not made, and nobody else's is there, or none that may be looked at. */
 static int refuse_lost(
 	const struct s3_upload *u, enum complete_verdict verdict, struct error *e)
 {
@@ -281,7 +283,7 @@ static int refuse_lost(
 			store);
 	if (verdict == COMPLETE_GONE)
 		return error_set(e, -EIO,
-			"the upload of '%s' to '%s' was aborted meanwhile", key, store);
+			"'%s' does not know the upload of '%s' any more", store, key);
 	if (verdict == COMPLETE_AGAIN)
 		return error_set(e, -EIO, "'%s' fails to complete '%s'", store, key);
 	return error_set(e, -EIO, "'%s' refuses '%s' as existing, but it is not there",
@@ -301,10 +303,10 @@ static int settle(struct s3_upload *u, const struct call *call, bool if_absent,
 		return error_set(e, -EOPNOTSUPP, "'%s' does not take conditional uploads",
 			u->target->store);
 	struct publish_result found = {.outcome = ALREADY_PUBLISHED};
-	int r = find_winner(u, call, &found, e);
-	if (r < 0 && r != -ENOENT)
+	int r = find_winner(u, call, verdict == COMPLETE_EXISTS, &found, e);
+	if (r < 0 && r != -ENOENT && r != -EACCES)
 		return r;
-	if (r == -ENOENT || (!if_absent && found.outcome != PUBLISHED))
+	if (r < 0 || (!if_absent && found.outcome != PUBLISHED))
 		return refuse_lost(u, verdict, e);
 	*ret = found;
 	return 0;
@@ -315,7 +317,7 @@ static int settle_unanswered(
 	struct s3_upload *u, const struct call *call, int r, struct publish_result *ret)
 {
 	struct publish_result found;
-	if (r != -EIO || find_winner(u, call, &found, NULL) < 0 ||
+	if (r != -EIO || find_winner(u, call, false, &found, NULL) < 0 ||
 		found.outcome != PUBLISHED)
 		return r;
 	*ret = found;

@@ -263,6 +263,53 @@ class Quirks(unittest.TestCase):
                 done = self.run_larder("verify", "--key", "k", self.store, code=1)
                 self.assertIn(word, done.err)
 
+    # -- without the right to list, where a missing key is denied
+
+    def unseen(self):
+        self.in_parts()
+        self.quirks.may_list = False
+
+    def assert_unpublished(self, tree):
+        said = self.commit(tree, code=1)
+        self.assertEqual(self.keys(), [])
+        self.assert_no_uploads()
+        return said
+
+    def test_conflicts_alone_are_no_sign_of_an_object(self):
+        self.unseen()
+        self.origin.fail_next(s3_error(409, "ConditionalRequestConflict"), count=100,
+                              matches=lambda r: r.method == "PUT" and r.path.endswith("/k"))
+        self.assertIn("may not be looked at", self.assert_unpublished(self.small))
+
+    def test_an_error_behind_a_200_is_no_sign_of_an_object(self):
+        self.unseen()
+        self.quirks.complete_error = "InternalError"
+        self.assertIn("fails to complete", self.assert_unpublished(self.large))
+
+    def test_an_upload_that_is_gone_is_no_sign_of_an_object(self):
+        self.unseen()
+        self.origin.fail_next(s3_error(404, "NoSuchUpload"), matches=self.is_complete)
+        self.assertIn("does not know the upload", self.assert_unpublished(self.large))
+
+    def test_a_conflict_on_complete_is_packed_again_unseen(self):
+        self.unseen()
+        self.origin.fail_next(s3_error(409, "ConditionalRequestConflict"),
+                              matches=self.is_complete)
+        self.assertEqual(self.commit(self.large), "published")
+        self.assertEqual(len(self.asked("POST", "uploads")), 2)
+        self.assertEqual(self.keys(), ["k"])
+        self.assert_no_uploads()
+
+    def test_a_refusal_as_existing_is_one(self):
+        self.unseen()
+        for tree, request in ((self.small, "PUT"), (self.large, "POST")):
+            self.origin.fail_next(
+                s3_error(412, "PreconditionFailed"),
+                matches=lambda r, request=request: r.header("if-none-match") is not None
+                and r.method == request and r.path.endswith("/k"))
+            self.assertEqual(self.commit(tree), "already-published")
+        self.assert_no_uploads()
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -186,6 +186,16 @@ static void a_store_may_say_409_for_what_exists(void **state)
 	assert_int_equal(failure(q, false), -EIO);
 }
 
+static void conflicts_about_what_may_not_be_seen_fail(void **state)
+{
+	const char *answers[HTTP_CONFLICTS_MAX + 2] = {0};
+	for (size_t i = 0; i < HTTP_CONFLICTS_MAX; i++)
+		answers[i] = CONFLICT;
+	answers[HTTP_CONFLICTS_MAX] = ANSWER("403 Forbidden", "", "");
+	struct play *p __attribute__((cleanup(end_play))) = play_begin(0, answers);
+	assert_int_equal(failure(p, true), -EIO);
+}
+
 static void refusals_have_their_codes(void **state)
 {
 	static const struct {
@@ -242,6 +252,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_about_nothing_ends),
 		cmocka_unit_test(a_conflict_is_waited_out),
 		cmocka_unit_test(a_store_may_say_409_for_what_exists),
+		cmocka_unit_test(conflicts_about_what_may_not_be_seen_fail),
 		cmocka_unit_test(refusals_have_their_codes),
 		cmocka_unit_test(a_missing_folder_is_made_once),
 	};

@@ -103,6 +103,7 @@ class Quirks:
     etags: "strong", "weak", "changing" (another with each answer), "none", or "empty".
     if_match: "honour" or "ignore", of GET and HEAD.
     max_keys: the most entries on a page of a listing.
+    may_list: else a key that is not there is denied, as it is without s3:ListBucket.
     regions: {bucket: region}: a request signed for another is sent there with
     region_status: 301, 307 or 400.
     """
@@ -116,6 +117,7 @@ class Quirks:
     etags: str = "strong"
     if_match: str = "honour"
     max_keys: int = 1000
+    may_list: bool = True
     regions: dict = field(default_factory=dict)
     region_status: int = 301
 
@@ -438,6 +440,8 @@ class Origin(HttpServer):
             if wanted is not None:
                 versions = [v for v in versions if v is not None and v.version == wanted]
             if not versions or versions[-1] is None:
+                if not self.quirks.may_list:
+                    raise S3Failure(403, "AccessDenied")
                 raise S3Failure(404, "NoSuchVersion" if wanted else "NoSuchKey")
             return versions[-1]
 

@@ -247,9 +247,13 @@ static const char *refusal_words(const struct run *run, char ret[static 512])
 static void describe_answer(
 	const struct run *run, const struct http_response *response, struct error *e)
 {
-	char words[512];
-	error_set(e, -EIO, "'%s' answers %d%s", run->place.origin, response->status,
-		refusal_words(run, words));
+	char words[512], wish[64] = "";
+	if (response->fields.has_retry_after)
+		snprintf(wish, sizeof(wish),
+			", and is to be asked again in %" PRIu64 " s",
+			retry_after_of(run, &response->fields) / NS_PER_SECOND);
+	error_set(e, -EIO, "'%s' answers %d%s%s", run->place.origin, response->status,
+		refusal_words(run, words), wish);
 }
 
 /* The last failure stands, with its own code only where that means something to the

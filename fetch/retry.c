@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fetch/base/bytes.h"
+#include "fetch/base/call.h"
 
 static bool is_one_of(const char *code, const char *const *codes)
 {
@@ -134,6 +135,8 @@ static struct retry_verdict come_back(const struct retry_facts *f)
 	uint64_t most =
 		f->has_retry_after ? RETRY_PAUSE_BASE_NS : widest_pause(f->failures);
 	uint64_t at_ns;
+	if (f->deadline_ns == DEADLINE_NONE && wanted > RETRY_AFTER_MOST_NS)
+		return v;
 	if (!checked_add(wanted, jitter(most, f->random), &wanted) ||
 		!checked_add(f->now_ns, wanted, &at_ns) || at_ns > f->deadline_ns)
 		return v;

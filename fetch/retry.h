@@ -6,7 +6,8 @@
  * [0, min(RETRY_PAUSE_MOST, RETRY_PAUSE_BASE * 2^n)], so that readers who failed together
  * do not come back together. A Retry-After is obeyed (RFC 9110 section 10.2.3), and a
  * fraction of jitter added behind it. Never past the deadline: what cannot be tried before
- * it fails now.
+ * it fails now. Where there is none, a Retry-After of more than RETRY_AFTER_MOST fails: a
+ * store that is down for a day would hold a job for as long, without a word.
  *
  * Errors a store makes of our credentials, clock or region are mended and the request is
  * tried again at once, each only so often in one call; this does not count as a retry.
@@ -19,6 +20,7 @@
 
 #define RETRY_PAUSE_BASE_NS UINT64_C(250000000)   /* 250 ms */
 #define RETRY_PAUSE_MOST_NS UINT64_C(10000000000) /* 10 s */
+#define RETRY_AFTER_MOST_NS UINT64_C(300000000000) /* 5 min; without a deadline */
 #define RETRY_MOVES_MAX     2                     /* to another region, in one call */
 
 enum retry_action {

@@ -241,6 +241,24 @@ class Quirks(unittest.TestCase):
         self.assertEqual(json.loads(done.out)["matched_key"], "npm-11")
         self.assertEqual(len(self.asked("GET", "list-type")), 7)
 
+    # -- a store that wants to be left alone for a day
+
+    def refuse_for_a_day(self, matches):
+        self.origin.fail_next(
+            s3_error(503, "SlowDown", headers=[("Retry-After", "86400")]), 100, matches)
+
+    def test_nobody_waits_for_a_day(self):
+        self.in_parts()
+        self.refuse_for_a_day(lambda r: "partNumber" in r.target)
+        self.assertIn("again in 86400 s", self.commit(self.large, code=1))
+        self.assert_no_uploads()
+        self.origin.forget()
+        self.commit(self.small)
+        self.refuse_for_a_day(lambda r: r.path.endswith("/k"))
+        for words in (["verify", "--key", "k", self.store],
+                      ["restore", "--key", "k", self.store, self.home.path / "out"]):
+            self.assertIn("again in 86400 s", self.run_larder(*words, code=1).err)
+
     # -- reading
 
     def test_ranges_that_lie_are_never_believed(self):

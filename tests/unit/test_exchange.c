@@ -443,7 +443,7 @@ static void a_retry_after_that_is_a_past_date_is_now(void **state)
 static void a_pause_can_be_cancelled(void **state)
 {
 	struct fixture *f =
-		begin(NULL, ANSWERS(ANSWER("503 S", "Retry-After: 3600\r\n", "")));
+		begin(NULL, ANSWERS(ANSWER("503 S", "Retry-After: 300\r\n", "")));
 	struct cancel cancel;
 	cancel_init(&cancel);
 	struct waiter w = {

@@ -174,6 +174,18 @@ static void retry_after_is_obeyed(void **state)
 	assert_int_equal(action_of(f), RETRY_FAIL);
 }
 
+static void a_retry_after_is_bounded_by_the_deadline_or_by_itself(void **state)
+{
+	struct retry_facts f = facts_of(0, 503, "");
+	f.has_retry_after = true;
+	f.retry_after_ns = 300 * NS_PER_SECOND;
+	assert_int_equal(action_of(f), RETRY_AGAIN);
+	f.retry_after_ns++;
+	assert_int_equal(action_of(f), RETRY_FAIL);
+	f.deadline_ns = NOW + 24 * 3600 * NS_PER_SECOND; /* who says so has the time */
+	assert_int_equal(action_of(f), RETRY_AGAIN);
+}
+
 static void refused_credentials_are_refreshed_once(void **state)
 {
 	static const char *const codes[] = {"ExpiredToken", "InvalidAccessKeyId",
@@ -291,6 +303,7 @@ int main(void)
 		cmocka_unit_test(pauses_double_up_to_a_cap),
 		cmocka_unit_test(nothing_is_tried_after_the_deadline),
 		cmocka_unit_test(retry_after_is_obeyed),
+		cmocka_unit_test(a_retry_after_is_bounded_by_the_deadline_or_by_itself),
 		cmocka_unit_test(refused_credentials_are_refreshed_once),
 		cmocka_unit_test(a_skewed_clock_is_learned_once),
 		cmocka_unit_test(another_region_is_moved_to_so_often),

@@ -142,7 +142,8 @@ static int read_answer(const struct http_response *answer, const char *shown,
 	struct credentials *ret, struct error *e)
 {
 	if (answer->status != 200)
-		return error_set(e, answer->status >= 500 ? -EIO : -EKEYREJECTED,
+		return error_set(e,
+			creds_status_is_busy(answer->status) ? -EIO : -EKEYREJECTED,
 			"the container credential service at '%s' answered with status "
 			"%d",
 			shown, answer->status);

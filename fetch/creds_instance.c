@@ -97,7 +97,7 @@ static int ask(struct visit *v, const char *method, const char *path, const char
 
 static int wrong_status(const struct visit *v, int status, int code, struct error *e)
 {
-	return error_set(e, status >= 500 ? -EIO : code,
+	return error_set(e, creds_status_is_busy(status) ? -EIO : code,
 		"the instance metadata service at '%s' answered with status %d",
 		v->origin, status);
 }

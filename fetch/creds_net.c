@@ -64,10 +64,15 @@ static int attempt(struct transfer *t, const struct call *call,
 	return r == -ETIMEDOUT && call_check(call) == 0 ? -ETIME : r;
 }
 
+bool creds_status_is_busy(int status)
+{
+	return status == 429 || status >= 500;
+}
+
 static bool is_worth_another(int r, const struct http_response *answer)
 {
 	if (r == 0)
-		return answer->status == 429 || answer->status >= 500;
+		return creds_status_is_busy(answer->status);
 	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH ||
 	       r == -EPROTO || r == -ETIME;
 }
@@ -83,6 +88,11 @@ static bool pause_before(const struct call *call, unsigned number)
 	return call_pause(call, clock_monotonic_ns() + pause_ns) == 0;
 }
 
+static bool says_busy(const struct creds_request *q, const struct http_response *answer)
+{
+	return q->says_busy && q->says_busy(answer);
+}
+
 static bool has_own_code(int r)
 {
 	return r == -ETIMEDOUT || r == -ECANCELED || r == -ENOMEM || r == -ETIME;
@@ -96,8 +106,9 @@ int creds_net_ask(struct creds_net *n, const struct call *call,
 	for (unsigned i = 0; r == 0; i++) {
 		struct http_response answer = {0};
 		r = attempt(t, call, request, &answer, e);
-		bool again = is_worth_another(r, &answer) && i + 1 < request->attempts &&
-			     pause_before(call, i);
+		bool again = (is_worth_another(r, &answer) ||
+				     (r == 0 && says_busy(request, &answer))) &&
+			     i + 1 < request->attempts && pause_before(call, i);
 		if (r == 0 && !again) {
 			*ret = answer;
 			return 0;

@@ -32,6 +32,8 @@ struct creds_request {
 	bool near;           /* on this machine or its link: no proxy, no patience */
 	uint64_t timeout_ns; /* of one attempt; 0: the call's deadline alone */
 	unsigned attempts;   /* at least 1 */
+	/* Is an answer of another status to be taken as a 429? NULL: none is. */
+	bool (*says_busy)(const struct http_response *answer);
 };
 
 /* Asks, and asks again after a 429, a 5xx, a broken connection or an attempt that timed
@@ -40,6 +42,9 @@ struct creds_request {
  * -ETIME no answer within the last attempt's time, -EIO other failures. */
 int creds_net_ask(struct creds_net *n, const struct call *call,
 	const struct creds_request *request, struct http_response *ret, struct error *e);
+
+/* 429 and 5xx: no verdict on who asked. */
+bool creds_status_is_busy(int status);
 
 /* Wipes the body, for it may hold a secret. Accepts what is zeroed. */
 void creds_answer_finish(struct http_response *r);

@@ -222,12 +222,32 @@ void sts_parse_error(const void *data, size_t len, char ret[static STS_CODE_SIZE
 
 /* --- the exchange ------------------------------------------------------------------ */
 
+/* STS says 400 when too many ask, and when the token's issuer cannot be reached (API:
+ * Common Errors, AssumeRoleWithWebIdentity; the names are those that AWS's own tools try
+ * again after). That is no verdict on the token. */
+static bool says_busy(const struct http_response *answer)
+{
+	static const char *const codes[] = {"IDPCommunicationError",
+		"RequestLimitExceeded", "RequestThrottled", "RequestThrottledException",
+		"ThrottledException", "Throttling", "ThrottlingException",
+		"TooManyRequestsException"};
+	char code[STS_CODE_SIZE];
+	if (answer->status == 200)
+		return false;
+	sts_parse_error(buf_str(&answer->body), answer->body.len, code);
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (!strcmp(code, codes[i]))
+			return true;
+	return false;
+}
+
 static int refused(const struct http_response *answer,
 	const struct sts_endpoint *endpoint, const struct sts_role *role, struct error *e)
 {
 	char code[STS_CODE_SIZE];
 	sts_parse_error(buf_str(&answer->body), answer->body.len, code);
-	bool ours = answer->status >= 400 && answer->status < 500;
+	bool ours = answer->status >= 400 && !creds_status_is_busy(answer->status) &&
+		    !says_busy(answer);
 	return error_set(e, ours ? -EKEYREJECTED : -EIO,
 		"'%s' refused role '%s': status %d%s%s", endpoint->origin, role->arn,
 		answer->status, code[0] ? ", " : "", code);
@@ -271,7 +291,8 @@ static int post(struct creds_net *net, const struct call *call,
 		.headers = headers,
 		.body = form->data,
 		.body_len = form->len,
-		.attempts = ATTEMPTS};
+		.attempts = ATTEMPTS,
+		.says_busy = says_busy};
 	return creds_net_ask(net, call, &q, ret, e);
 }
 

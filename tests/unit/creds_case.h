@@ -87,9 +87,10 @@ static inline void set_option(const char *name, const char *value)
 }
 
 struct answers {
-	const char *status, *body; /* status NULL: silence */
-	unsigned failures;         /* answered 503 first */
-	bool reset;                /* those are reset instead */
+	const char *status, *body;           /* status NULL: silence */
+	unsigned failures;                   /* answered 503 first */
+	bool reset;                          /* those are reset instead, */
+	const char *busy_status, *busy_body; /* or answered so; NULL: 503 */
 	char target[256], body_seen[8192], authorization[1024], token[256];
 };
 
@@ -107,6 +108,9 @@ static inline bool answer(
 	note(a->authorization, sizeof(a->authorization),
 		script_field(request, "Authorization"));
 	note(a->token, sizeof(a->token), script_field(request, "x-amz-security-token"));
+	if (request->number <= a->failures && a->busy_status)
+		return script_answer(
+			c, a->busy_status, "", a->busy_body, strlen(a->busy_body));
 	if (request->number <= a->failures)
 		return a->reset ? script_reset(c)
 				: script_answer(c, "503 Busy", "", "busy", 4);

@@ -56,6 +56,34 @@ static void a_failing_service_is_not_asked_for_ever(void **state)
 	http_script_stop(s);
 }
 
+/* It refuses nobody, whatever its status. */
+static void a_throttling_service_is_asked_again(void **state)
+{
+#define SAYS(code) "<ErrorResponse><Error><Code>" code "</Code></Error></ErrorResponse>"
+	static const char *const answers[][2] = {{"400 Bad Request", SAYS("Throttling")},
+		{"400 Bad Request", SAYS("ThrottlingException")},
+		{"400 Bad Request", SAYS("RequestLimitExceeded")},
+		{"400 Bad Request", SAYS("IDPCommunicationError")},
+		{"403 Forbidden", SAYS("ThrottledException")},
+		{"429 Too Many Requests", "enough"}};
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		struct answers a = {.status = "200 OK",
+			.body = STS_ANSWER("W"),
+			.failures = 2,
+			.busy_status = answers[i][0],
+			.busy_body = answers[i][1]};
+		struct http_script *s = begin_web_identity(&a);
+		assert_credentials("W", "SW", "TW", "web identity");
+		assert_int_equal(http_script_requests(s), 3);
+		http_script_stop(s);
+		a.failures = 99;
+		s = begin_web_identity(&a);
+		assert_failure(-EIO, "refused role");
+		assert_int_equal(http_script_requests(s), 3);
+		http_script_stop(s);
+	}
+}
+
 static void a_refusal_shows_its_code_alone(void **state)
 {
 	struct answers a = {.status = "400 Bad Request",
@@ -256,6 +284,7 @@ int main(void)
 		TEST(a_token_buys_a_role),
 		TEST(a_failing_service_is_asked_again),
 		TEST(a_failing_service_is_not_asked_for_ever),
+		TEST(a_throttling_service_is_asked_again),
 		TEST(a_refusal_shows_its_code_alone),
 		TEST(a_wrong_answer_is_no_credentials),
 		TEST(a_silent_service_meets_the_deadline),

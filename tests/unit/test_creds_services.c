@@ -84,6 +84,10 @@ static void a_container_service_can_refuse(void **state)
 	a.failures = 99;
 	assert_failure(-EIO, "status 503");
 	assert_int_equal(http_script_requests(s), 6);
+	a.busy_status = "429 Too Many Requests";
+	a.busy_body = "sesame";
+	assert_failure(-EIO, "status 429");
+	assert_int_equal(http_script_requests(s), 9);
 	http_script_stop(s);
 	assert_failure(-EIO, "127.0.0.1");
 }
@@ -219,6 +223,9 @@ static void a_busy_instance_is_asked_again(void **state)
 	setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "4", 1);
 	assert_failure(-EIO, "status 503");
 	assert_int_equal(http_script_requests(s), 2 + 3 + 5);
+	i.token_status = "429 Too Many Requests";
+	assert_failure(-EIO, "status 429");
+	assert_int_equal(http_script_requests(s), 2 + 3 + 5 + 4);
 	http_script_stop(s);
 }
 

@@ -35,6 +35,15 @@ static int ask(const struct http_target *t, const struct call *call,
 	return r;
 }
 
+/* An answer that contradicts itself however often it is asked for tells of the way, not of
+ * the archive: -EBADMSG is what its bytes are when they are wrong. */
+static int broken_transfer(int r, struct error *e)
+{
+	if (r == -EBADMSG && e)
+		e->code = -EIO;
+	return r == -EBADMSG ? -EIO : r;
+}
+
 /* --- ranges ------------------------------------------------------------------------ */
 
 static int ask_range(const struct http_target *t, const struct call *call,
@@ -67,9 +76,7 @@ static int read_range(const struct http_target *t, const struct call *call,
 	int r = -EBADMSG;
 	for (int i = 0; i < TRIES && r == -EBADMSG; i++)
 		r = ask_range(t, call, pin, query, offset, len, buf, e);
-	if (r == -EBADMSG && e)
-		e->code = -EIO;
-	return r == -EBADMSG ? -EIO : r;
+	return broken_transfer(r, e);
 }
 
 /* The latest version is not the pinned one: asks for that by its id. When it is gone, or
@@ -262,7 +269,7 @@ static int ask_tail(const struct http_target *t, const struct call *call, void *
 		if (r == -ERANGE)
 			r = ask_in_two(t, call, buf, len, ret_pin, ret_len, e);
 	}
-	return r;
+	return broken_transfer(r, e);
 }
 
 /* Without permission to list, S3 answers 403 for a key that is not there. */

@@ -80,8 +80,8 @@ static int ask_page(const struct listing *l, struct s3_page *ret, struct error *
 		return refuse(l, &response, e);
 	r = s3_xml_page(response.body.data, response.body.len, ret);
 	if (r < 0)
-		return error_set(
-			e, r, "'%s' answered nonsense when listed", l->store->base.name);
+		return error_set(e, r == -EBADMSG ? -EIO : r,
+			"'%s' answered nonsense when listed", l->store->base.name);
 	return 0;
 }
 
@@ -104,7 +104,7 @@ static int tell(const struct listing *l, const struct s3_entry *entry)
 static int turn_page(struct listing *l, const struct s3_page *page, struct error *e)
 {
 	if (!strcmp(page->next_token, l->token))
-		return error_set(e, -EBADMSG, "'%s' gives the same page again and again",
+		return error_set(e, -EIO, "'%s' gives the same page again and again",
 			l->store->base.name);
 	memcpy(l->token, page->next_token, sizeof(l->token));
 	return 0;
@@ -137,8 +137,8 @@ int store_s3_list(struct store *base, const struct call *call, const char *prefi
 	int r = 0;
 	for (unsigned i = 0; more && r == 0; i++) {
 		if (i == PAGES_MAX)
-			return error_set(e, -EBADMSG, "the listing of '%s' has no end",
-				base->name);
+			return error_set(
+				e, -EIO, "the listing of '%s' has no end", base->name);
 		r = list_page(&l, &more, e);
 	}
 	return r;

@@ -44,7 +44,7 @@ const char *store_name(const struct store *s);
 /* Opens the key and reads its last tail_len bytes (all of it when shorter) with ONE
  * request: a suffix range. -ENOENT: no such key (404, and 403 AccessDenied, which S3
  * answers without list permission: *ret_denied, if not NULL, tells). -EKEYREJECTED,
- * -ETIMEDOUT, -ECANCELED, -EIO, -EBADMSG when the answer contradicts itself. */
+ * -ETIMEDOUT, -ECANCELED, -EIO (also when the answer contradicts itself twice). */
 int store_open_object(struct store *s, const struct call *call, const char *key,
 	size_t tail_len, struct object **ret, bool *ret_denied, struct error *e);
 void object_free(struct object *o); /* no read may be under way */

@@ -125,7 +125,7 @@ static void a_contradiction_is_asked_once_more(void **state)
 		assert_tail(o, "6789");
 	}
 	WITH_PLAY(p, wrong);
-	assert_int_equal(open_failure(p, &e), -EBADMSG);
+	assert_int_equal(open_failure(p, &e), -EIO);
 	assert_int_equal(play_requests(p), 2);
 }
 
@@ -144,7 +144,7 @@ static void without_any_ranges_it_is_an_error(void **state)
 {
 	struct error e = {0};
 	WITH_PLAY(p, ANSWER("200 OK", E1, "0123456789"));
-	assert_int_equal(open_failure(p, &e), -EBADMSG);
+	assert_int_equal(open_failure(p, &e), -EIO);
 	assert_non_null(strstr(e.text, "whole object where a range was asked for"));
 }
 

@@ -188,9 +188,9 @@ static void listings_that_cannot_be_had_have_their_codes(void **state)
 	assert_int_equal(list_answered(ANSWER("404 Not Found", "", "")), -EIO);
 	assert_int_equal(list_answered(ANSWER("403 Forbidden", "", "")), -EACCES);
 	assert_int_equal(list_answered(ANSWER("500 Oops", "", "")), -EIO);
-	assert_int_equal(list_answered(ANSWER("200 OK", "", "<html/>")), -EBADMSG);
+	assert_int_equal(list_answered(ANSWER("200 OK", "", "<html/>")), -EIO);
 	/* the same page again and again */
-	assert_int_equal(list_answered(PAGE(MORE("t"))), -EBADMSG);
+	assert_int_equal(list_answered(PAGE(MORE("t"))), -EIO);
 }
 
 /* --- probing

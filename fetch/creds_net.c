@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fetch/origin.h"
 #include "fetch/secret.h"
 
 #define BODY_MAX   (64u << 10)          /* bytes of an answer */
@@ -46,6 +47,13 @@ static struct call limit_call(const struct call *call, uint64_t timeout_ns)
 	return limited;
 }
 
+static int refuse_to_ask(const struct creds_request *q, int r, struct error *e)
+{
+	char shown[URL_DISPLAY_SIZE];
+	url_display(q->url, shown);
+	return error_set_errno(e, r, "cannot ask '%s'", shown);
+}
+
 static int attempt(struct transfer *t, const struct call *call,
 	const struct creds_request *q, struct http_response *ret, struct error *e)
 {
@@ -58,7 +66,7 @@ static int attempt(struct transfer *t, const struct call *call,
 		.body_max = BODY_MAX};
 	int r = call_check(call);
 	if (r < 0)
-		return error_set_errno(e, r, "cannot ask '%s'", q->url);
+		return refuse_to_ask(q, r, e);
 	struct call limited = limit_call(call, q->timeout_ns);
 	r = transfer_perform(t, &limited, &http, ret, e);
 	return r == -ETIMEDOUT && call_check(call) == 0 ? -ETIME : r;

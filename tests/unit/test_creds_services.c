@@ -92,6 +92,19 @@ static void a_container_service_can_refuse(void **state)
 	assert_failure(-EIO, "127.0.0.1");
 }
 
+/* A URL may hold a secret; who has no time left is told none of it. */
+static void a_container_that_cannot_be_asked_is_named_without_its_query(void **state)
+{
+	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI",
+		"http://127.0.0.1:1/creds?token=sesame", 1);
+	struct call late = {.deadline_ns = 1};
+	struct credentials c;
+	struct error e = {0};
+	assert_int_equal(get_once(&late, &c, NULL, &e), -ETIMEDOUT);
+	assert_non_null(strstr(e.text, "cannot ask 'http://127.0.0.1:1/creds"));
+	assert_null(strstr(e.text, "sesame"));
+}
+
 static void a_container_token_must_be_readable(void **state)
 {
 	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/", 1);
@@ -291,6 +304,7 @@ int main(void)
 		TEST(container_addresses_are_near_or_safe),
 		TEST(a_container_service_answers),
 		TEST(a_container_service_can_refuse),
+		TEST(a_container_that_cannot_be_asked_is_named_without_its_query),
 		TEST(a_container_token_must_be_readable),
 		TEST(an_instance_has_a_role),
 		TEST(a_machine_that_is_no_instance_has_none),

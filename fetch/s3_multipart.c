@@ -14,6 +14,8 @@
 #define PARTS_XML_MAX (16u << 20)
 /* S3 may put thousands of parts together before it says more than blanks. */
 #define COMPLETE_STALL_NS (UINT64_C(300) * NS_PER_SECOND)
+/* An upload whose id nobody was told cannot be aborted. */
+#define CREATE_GRACE_NS (2 * NS_PER_SECOND)
 
 static int perform(const struct http_target *t, const struct call *call,
 	const struct exchange_request *request, struct http_response *ret,
@@ -60,7 +62,13 @@ int s3_multipart_create(const struct http_target *t, const struct call *call,
 	};
 	CLEANUP(http_response_finish) struct http_response response = {0};
 	char id[UPLOAD_ID_SIZE];
-	int r = perform(t, call, &request, &response, e);
+	struct call patient = *call;
+	patient.grace_ns = CREATE_GRACE_NS;
+	int r = call_check(call);
+	if (r < 0)
+		return error_set_errno(
+			e, r, "cannot upload '%s' to '%s'", t->key, t->store);
+	r = perform(t, &patient, &request, &response, e);
 	if (r < 0)
 		return r;
 	if (response.status != 200)

@@ -14,7 +14,11 @@ struct s3_multipart {
 };
 
 /* Begins an upload whose object will carry the nonce. 0, -EACCES, -EIO, others of
- * exchange_perform(). */
+ * exchange_perform(). When the call is ended (not by its deadline) meanwhile, the answer is
+ * waited for two seconds more: 0 then, too, and the upload is the caller's to abort.
+ *
+ * An answer that is lost leaves an upload without parts, which nobody knows of and which
+ * costs nothing; exchange_perform() asks for another one. */
 int s3_multipart_create(const struct http_target *t, const struct call *call,
 	const char *nonce, struct s3_multipart *ret, struct error *e);
 void s3_multipart_finish(struct s3_multipart *m);

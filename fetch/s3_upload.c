@@ -377,6 +377,11 @@ int s3_upload_new(const struct s3_upload_options *o, const struct call *call,
 	u->sent = o->sent;
 	u->plan = o->plan;
 	u->most_in_flight = o->concurrency < WORKERS_MAX ? o->concurrency : WORKERS_MAX;
+	r = call_check(call);
+	if (r < 0) {
+		s3_upload_free(u);
+		return error_set_errno(e, r, "cannot upload '%s'", o->target->key);
+	}
 	*ret = u;
 	return 0;
 }

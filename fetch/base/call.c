@@ -44,6 +44,8 @@ void cancel_finish(struct cancel *c)
 void cancel_fire(struct cancel *c)
 {
 	LOCK_SCOPE(&c->lock);
+	if (!atomic_load(&c->fired))
+		c->fired_ns = clock_monotonic_ns();
 	atomic_store(&c->fired, true);
 	if (!c->waiter_lock)
 		return;
@@ -65,9 +67,19 @@ void call_detach(const struct call *call)
 	call_attach(call, NULL, NULL);
 }
 
+static uint64_t end_of_grace(const struct call *call)
+{
+	return call->cancel->fired_ns + call->grace_ns;
+}
+
+static bool is_fired(const struct call *call)
+{
+	return call->cancel && atomic_load(&call->cancel->fired);
+}
+
 int call_check(const struct call *call)
 {
-	if (call->cancel && atomic_load(&call->cancel->fired))
+	if (is_fired(call) && (!call->grace_ns || clock_monotonic_ns() >= end_of_grace(call)))
 		return -ECANCELED;
 	if (call->deadline_ns != DEADLINE_NONE &&
 		clock_monotonic_ns() >= call->deadline_ns)
@@ -91,12 +103,17 @@ int call_wait(const struct call *call, pthread_mutex_t *m, pthread_cond_t *c)
 	int r = call_check(call);
 	if (r < 0)
 		return r;
-	wait_until(m, c, call->deadline_ns);
+	uint64_t until_ns = call->deadline_ns;
+	if (is_fired(call) && end_of_grace(call) < until_ns)
+		until_ns = end_of_grace(call);
+	wait_until(m, c, until_ns);
 	return call_check(call);
 }
 
 int call_pause(const struct call *call, uint64_t until_ns)
 {
+	struct call hasty = *call;
+	hasty.grace_ns = 0;
 	if (until_ns > call->deadline_ns)
 		return -ETIMEDOUT;
 	pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
@@ -106,7 +123,7 @@ int call_pause(const struct call *call, uint64_t until_ns)
 		return r;
 	call_attach(call, &m, &c);
 	pthread_mutex_lock(&m);
-	while ((r = call_check(call)) == 0 && clock_monotonic_ns() < until_ns)
+	while ((r = call_check(&hasty)) == 0 && clock_monotonic_ns() < until_ns)
 		wait_until(&m, &c, until_ns);
 	pthread_mutex_unlock(&m);
 	call_detach(call);

@@ -39,6 +39,7 @@ enum call_priority {
 struct cancel {
 	pthread_mutex_t lock;
 	atomic_bool fired;
+	uint64_t fired_ns;            /* when; written once, before `fired` is set */
 	pthread_mutex_t *waiter_lock; /* borrowed, under lock; NULL: nobody waits */
 	pthread_cond_t *waiter_cond;  /* borrowed, under lock */
 };
@@ -46,6 +47,9 @@ struct cancel {
 struct call {
 	uint64_t deadline_ns;   /* monotonic; DEADLINE_NONE: no limit */
 	struct cancel *cancel;  /* borrowed; NULL: cannot be ended early */
+	uint64_t grace_ns;      /* an answer is waited for so much longer than the cancel, but
+	                           not than the deadline: for what one has to know of, to undo
+	                           it. Usually 0 */
 	enum call_priority priority;
 };
 
@@ -72,7 +76,7 @@ int call_wait(const struct call *call, pthread_mutex_t *m, pthread_cond_t *c);
 int call_check(const struct call *call);
 
 /* Waits until monotonic time `until_ns`: 0 then; -ETIMEDOUT without waiting when that
- * lies behind the deadline; -ECANCELED as soon as the call is ended. */
+ * lies behind the deadline; -ECANCELED as soon as the call is ended, whatever its grace. */
 int call_pause(const struct call *call, uint64_t until_ns);
 
 #endif

@@ -168,6 +168,18 @@ class Publish(unittest.TestCase):
     def test_killed_in_the_middle(self):
         self.interrupted(signal.SIGKILL, -signal.SIGKILL)
 
+    def test_interrupted_while_an_upload_begins(self):
+        """The store has begun it, and the answer that names it is still on its way."""
+        tree = self.tree("big", size=24 << 20)
+        with FaultProxy(self.rgw.endpoint, rtt=1000) as proxy:
+            writer = self.start("commit", "--force", "--key", "k", self.store, tree,
+                                env=self.env(proxy.endpoint))
+            wait_until(lambda: self.rgw.s3.list_uploads(self.bucket), "an upload", child=writer)
+            writer.send(signal.SIGINT)
+            _, err = writer.popen.communicate(timeout=60)
+            self.assertEqual(writer.popen.returncode, 128 + signal.SIGINT, err)
+        self.assert_nothing_left()
+
     def test_a_directory_that_changes_is_refused(self):
         tree = self.tree("t")
         big = tree / "big"

@@ -152,6 +152,43 @@ static void cancelling_wakes_the_waiter(void **state)
 	cancel_finish(&cancel);
 }
 
+static int wait_once(const struct call *call)
+{
+	pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t c;
+	assert_int_equal(condition_init(&c), 0);
+	pthread_mutex_lock(&m);
+	int r = call_wait(call, &m, &c);
+	pthread_mutex_unlock(&m);
+	pthread_cond_destroy(&c);
+	return r;
+}
+
+static void a_grace_outlasts_the_cancel_but_not_the_deadline(void **state)
+{
+	struct cancel cancel;
+	cancel_init(&cancel);
+	struct call call = { .deadline_ns = DEADLINE_NONE,
+		.cancel = &cancel,
+		.grace_ns = 3600 * NS_PER_SECOND };
+	uint64_t begun_ns = clock_monotonic_ns();
+	cancel_fire(&cancel);
+	assert_int_equal(call_check(&call), 0);
+	assert_int_equal(call_pause(&call, DEADLINE_NONE - 1), -ECANCELED);
+	call.deadline_ns = begun_ns + 10 * NS_PER_MS;
+	while (wait_once(&call) == 0)
+		;
+	assert_true(clock_monotonic_ns() >= call.deadline_ns);
+	assert_int_equal(call_check(&call), -ETIMEDOUT);
+	call.deadline_ns = DEADLINE_NONE;
+	call.grace_ns = clock_monotonic_ns() - begun_ns + 10 * NS_PER_MS;
+	while (wait_once(&call) == 0)
+		cancel_fire(&cancel); /* again changes nothing */
+	assert_true(clock_monotonic_ns() >= begun_ns + call.grace_ns);
+	assert_int_equal(call_check(&call), -ECANCELED);
+	cancel_finish(&cancel);
+}
+
 static void a_buffer_grows_by_doubling(void **state)
 {
 	CLEANUP(buf_finish) struct buf b = BUF_INIT(100000);
@@ -178,6 +215,7 @@ int main(void)
 		cmocka_unit_test(a_hasher_begins_anew_after_finish),
 		cmocka_unit_test(a_call_past_its_deadline_does_not_wait),
 		cmocka_unit_test(cancelling_wakes_the_waiter),
+		cmocka_unit_test(a_grace_outlasts_the_cancel_but_not_the_deadline),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

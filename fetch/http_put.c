@@ -2,14 +2,17 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "fetch/base/io.h"
 #include "fetch/exchange.h"
 #include "fetch/http_object.h"
 
 #define FIELDS_MAX     5
 #define FIELD_SIZE     128
+#define LOOK_BACK_MAX  (1u << 20) /* bytes: what tells two archives apart lies last */
 #define PAUSE_FIRST_NS (UINT64_C(50) * NS_PER_MS)
 #define PAUSE_LAST_NS  (UINT64_C(3) * NS_PER_SECOND)
 
@@ -165,13 +168,52 @@ static int wait_out_conflict(const struct http_target *t, const struct call *cal
 		     : 0;
 }
 
+/* The last `len` bytes of what was sent. */
+static int read_sent(const struct http_put *put, void *buf, size_t len)
+{
+	uint64_t offset = put->len - len;
+	if (!put->data)
+		return pread_exactly(put->fd, buf, len, offset);
+	memcpy(buf, (const char *)put->data + offset, len);
+	return 0;
+}
+
+/* Does the object there have the size and the last bytes of what was sent? */
+static bool is_alike(
+	const struct http_put *put, const struct call *call, struct pin *ret_pin)
+{
+	CLEANUP(cleanup_object) struct object *there = NULL;
+	bool denied;
+	size_t len, wanted = put->len < LOOK_BACK_MAX ? (size_t)put->len : LOOK_BACK_MAX;
+	CLEANUP(cleanup_free) void *sent = malloc(wanted + 1);
+	if (!sent || read_sent(put, sent, wanted) < 0 ||
+		http_open_object(put->target, call, wanted, &there, &denied, NULL) < 0)
+		return false;
+	const void *tail = object_tail(there, &len);
+	*ret_pin = *object_pin(there);
+	return ret_pin->size == put->len && len == wanted && !memcmp(tail, sent, len);
+}
+
+/* A server of files keeps no nonce. Whose the same bytes are cannot be told then, but
+ * they are there: a failure would be untrue. */
+static bool is_there_without_nonce(
+	const struct http_put *put, const struct call *call, struct publish_result *found)
+{
+	if (found->pin.nonce[0] || found->pin.size != put->len ||
+		!is_alike(put, call, &found->pin))
+		return false;
+	found->outcome = put->if_absent ? ALREADY_PUBLISHED : PUBLISHED;
+	return true;
+}
+
 /* No answer came: perhaps it got lost behind a success. */
 static int settle_unanswered(const struct http_put *put, const struct call *call, int r,
 	struct publish_result *ret)
 {
 	struct publish_result found;
-	if (r != -EIO || http_who_won(put->target, call, put->nonce, &found, NULL) < 0 ||
-		found.outcome != PUBLISHED)
+	if (r != -EIO || http_who_won(put->target, call, put->nonce, &found, NULL) < 0)
+		return r;
+	if (found.outcome != PUBLISHED && !is_there_without_nonce(put, call, &found))
 		return r;
 	*ret = found;
 	return 0;

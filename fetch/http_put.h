@@ -4,6 +4,8 @@
  * The condition is If-None-Match: * (RFC 9110 section 13.1.2). An answer may get lost and
  * the request be sent again, which then meets its own success as a 412: so the object
  * carries a nonce in its metadata, and whoever is refused looks whose object is there.
+ * A server of files keeps no metadata: what was refused is somebody else's then, and what
+ * was never answered is there when the object has the same size and the same last bytes.
  */
 #ifndef LARDER_FETCH_HTTP_PUT_H
 #define LARDER_FETCH_HTTP_PUT_H

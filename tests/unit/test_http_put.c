@@ -2,6 +2,7 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fetch/http_put.h"
@@ -141,6 +142,60 @@ static void a_lost_answer_is_looked_for(void **state)
 	assert_int_equal(failure(p, true), -EIO);
 }
 
+#define NAMELESS(body) ANSWER("200 OK", "ETag: \"f\"\r\n", body)
+#define ITS_BYTES(body)                                                                  \
+	ANSWER("206 Partial Content", "ETag: \"f\"\r\nContent-Range: bytes 0-4/5\r\n",   \
+		body)
+
+/* A server of files keeps no nonce: the bytes themselves are looked at. */
+static void a_lost_answer_is_looked_for_without_a_nonce(void **state)
+{
+	{
+		WITH_PLAY(p, 0, UNANSWERED, NAMELESS("hello"), ITS_BYTES("hello"));
+		struct publish_result result;
+		assert_int_equal(put(play_target(p), true, &result, NULL), 0);
+		assert_int_equal(result.outcome, ALREADY_PUBLISHED);
+		assert_string_equal(result.pin.etag, "\"f\"");
+		assert_true(play_asked(p, 3, "range: bytes=-5\r\n"));
+	}
+	{
+		WITH_PLAY(p, 0, UNANSWERED, NAMELESS("hello"), ITS_BYTES("hullo"));
+		assert_int_equal(failure(p, true), -EIO);
+	}
+	{
+		WITH_PLAY(p, 0, UNANSWERED, NAMELESS("hell"));
+		assert_int_equal(failure(p, true), -EIO);
+		assert_int_equal(play_requests(p), 2);
+	}
+	WITH_PLAY(p, 0, UNANSWERED, NAMELESS("hello"), ITS_BYTES("hello"));
+	struct publish_result result;
+	assert_int_equal(put(play_target(p), false, &result, NULL), 0);
+	assert_int_equal(result.outcome, PUBLISHED);
+}
+
+static void what_was_sent_from_a_file_is_compared_from_there(void **state)
+{
+	static const char *const there[] = {ITS_BYTES("hello"), ITS_BYTES("hullo")};
+	for (int i = 0; i < 2; i++) {
+		WITH_PLAY(p, 0, UNANSWERED, NAMELESS("hello"), there[i]);
+		FILE *file = tmpfile();
+		struct publish_result result;
+		assert_non_null(file);
+		assert_int_equal(fputs("hello", file) >= 0 && fflush(file) == 0, 1);
+		const struct http_put request = {
+			.target = play_target(p),
+			.if_absent = true,
+			.nonce = "00000000000000000000000000000000",
+			.fd = fileno(file),
+			.len = 5,
+			.sha256 = &(struct digest){{0}},
+		};
+		assert_int_equal(http_put_object(&request, CALL_PATIENT, &result, NULL),
+			i ? -EIO : 0);
+		fclose(file);
+	}
+}
+
 static void an_object_that_may_not_be_seen_is_somebody_elses(void **state)
 {
 	WITH_PLAY(p, 0, EXISTS, ANSWER("403 Forbidden", "", ""));
@@ -247,6 +302,8 @@ int main(void)
 		cmocka_unit_test(some_stores_say_304),
 		cmocka_unit_test(a_retry_recognises_its_own_success),
 		cmocka_unit_test(a_lost_answer_is_looked_for),
+		cmocka_unit_test(a_lost_answer_is_looked_for_without_a_nonce),
+		cmocka_unit_test(what_was_sent_from_a_file_is_compared_from_there),
 		cmocka_unit_test(an_object_that_may_not_be_seen_is_somebody_elses),
 		cmocka_unit_test(one_that_is_gone_again_is_put_again),
 		cmocka_unit_test(a_refusal_about_nothing_ends),

@@ -30,8 +30,8 @@ struct doorway {
 	struct flight opening;      /* under lock */
 	bool closed;                /* under lock */
 	unsigned made;              /* generations; under lock */
-	uint64_t broken_until_ns;   /* under lock */
-	struct error *broken;       /* owned; under lock: why; NULL: it never was */
+	uint64_t shut_until_ns;     /* under lock */
+	struct error *shut;         /* owned; under lock: why; NULL: it never was */
 };
 
 int doorway_new(const struct supply *supply, const struct doorway_hooks *hooks,
@@ -77,7 +77,7 @@ void doorway_unref(struct doorway *d)
 	twins_finish(&d->twins);
 	flight_finish(&d->opening);
 	pthread_mutex_destroy(&d->lock);
-	free(d->broken);
+	free(d->shut);
 	free(d->key);
 	free(d);
 }
@@ -244,14 +244,14 @@ static int open_once(struct doorway *d, const struct call *call, struct generati
 }
 
 /* Without memory it is tried again at once. */
-static void note_broken(struct doorway *d, const struct error *why)
+static void shut(struct doorway *d, int code, const struct error *why)
 {
 	LOCK_SCOPE(&d->lock);
-	if (!d->broken && !(d->broken = malloc(sizeof(*d->broken))))
+	if (!d->shut && !(d->shut = malloc(sizeof(*d->shut))))
 		return;
-	*d->broken = *why;
-	d->broken->code = -EBADMSG;
-	d->broken_until_ns = clock_monotonic_ns() + DOORWAY_BROKEN_NS;
+	*d->shut = *why;
+	d->shut->code = code;
+	d->shut_until_ns = clock_monotonic_ns() + DOORWAY_SHUT_NS;
 }
 
 /* The one opener's work. */
@@ -262,8 +262,8 @@ static int open_key(
 	int r = -ESTALE;
 	for (int i = 0; i < DOORWAY_REOPENS && r == -ESTALE; i++)
 		r = open_once(d, call, &g, ret_denied, e);
-	if (r == -EBADMSG)
-		note_broken(d, e);
+	if (r == -EBADMSG || r == -ENOENT)
+		shut(d, r, e);
 	if (r < 0)
 		return r;
 	struct generation *old = NULL;
@@ -275,13 +275,13 @@ static int open_key(
 	return 0;
 }
 
-static int check_not_broken(struct doorway *d, struct error *e)
+static int check_not_shut(struct doorway *d, struct error *e)
 {
 	LOCK_SCOPE(&d->lock);
-	if (clock_monotonic_ns() >= d->broken_until_ns)
+	if (clock_monotonic_ns() >= d->shut_until_ns)
 		return 0;
-	error_copy(e, d->broken);
-	return d->broken->code;
+	error_copy(e, d->shut);
+	return d->shut->code;
 }
 
 struct wanted {
@@ -307,7 +307,7 @@ int doorway_generation(struct doorway *d, const struct call *call,
 		e = &scratch;
 	struct wanted w = {.doorway = d};
 	for (;;) {
-		int r = check_not_broken(d, e);
+		int r = check_not_shut(d, e);
 		if (r == 0)
 			r = flight_join(&d->opening, &d->lock, call, is_open, &w, e);
 		if (r < 0)

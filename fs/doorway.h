@@ -13,8 +13,8 @@
 
 #define DOORWAY_REOPENS                                                                  \
 	4 /* beginnings of one opening, when the object changes meanwhile */
-#define DOORWAY_BROKEN_NS (5 * NS_PER_SECOND) /* a corrupt object is left alone so long  \
-					       */
+#define DOORWAY_SHUT_NS                                                                  \
+	(5 * NS_PER_SECOND) /* what is not there, or no archive, is left alone so long */
 
 struct doorway;
 

@@ -9,6 +9,7 @@
 #include "fetch/base/lock.h"
 #include "fetch/base/vec.h"
 #include "fetch/key.h"
+#include "fs/duds.h"
 #include "fs/inode.h"
 #include "fs/node_table.h"
 
@@ -29,6 +30,7 @@ struct keyspace {
 	pthread_mutex_t lock;
 	struct node_table nodes; /* under lock */
 	struct pending *pending; /* under lock */
+	struct duds duds;        /* by key; under lock */
 };
 
 /* --- nodes ----------------------------------------------------------------------- */
@@ -94,6 +96,7 @@ void keyspace_free(struct keyspace *k)
 		return;
 	assert(!k->pending);
 	node_table_finish(&k->nodes);
+	duds_finish(&k->duds);
 	pthread_mutex_destroy(&k->lock);
 	free(k);
 }
@@ -217,17 +220,21 @@ struct wanted_name {
 	struct shown *found; /* filled with one lookup counted */
 };
 
+/* -ENOENT: no key is as long as that. */
+static int key_of(const struct node *parent, const char *name, char ret[KEY_MAX + 2])
+{
+	int len = snprintf(ret, KEY_MAX + 2, "%s%s%s", parent->path,
+		*parent->path ? "/" : "", name);
+	return len < 0 || len > KEY_MAX ? -ENOENT : 0;
+}
+
 static int add_listed_locked(struct keyspace *k, struct node *parent,
 	const struct listed *l, struct node **ret)
 {
 	struct doorway *doorway = NULL;
 	char key[KEY_MAX + 2];
-	int len = snprintf(key, sizeof(key), "%s%s%s", parent->path,
-		*parent->path ? "/" : "", l->name);
-	if (len < 0 || len > KEY_MAX)
-		return -ENOENT;
-	int r = 0;
-	if (l->is_key)
+	int r = key_of(parent, l->name, key);
+	if (r == 0 && l->is_key)
 		r = doorway_new(k->supply, &k->hooks->doorway, key, &doorway);
 	if (r == 0)
 		r = add_node_locked(k, parent, l->name, doorway, l->mtime_s, ret);
@@ -236,10 +243,23 @@ static int add_listed_locked(struct keyspace *k, struct node *parent,
 	return r;
 }
 
+/* Was it a key that is not there any more? The listing, and whoever still uses the node,
+ * do not know. */
+static bool is_lost_locked(const struct wanted_name *w)
+{
+	char key[KEY_MAX + 2];
+	if (key_of(w->parent, w->name, key) < 0)
+		return false;
+	const struct error *why = duds_find(&w->k->duds, clock_monotonic_ns(), key);
+	return why && why->code == -ENOENT;
+}
+
 /* Among the nodes, or in a fresh listing. */
 static bool name_known(void *arg)
 {
 	struct wanted_name *w = arg;
+	if (is_lost_locked(w))
+		return false;
 	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
 	struct listed l;
 	if (!n && is_fresh(w->parent) &&
@@ -253,10 +273,13 @@ static bool name_known(void *arg)
 	return true;
 }
 
-static bool known_at_hand(struct wanted_name *w)
+/* 0, -ENOENT, or -EAGAIN: the store has to be asked. */
+static int at_hand(struct wanted_name *w)
 {
 	LOCK_SCOPE(&w->k->lock);
-	return name_known(w);
+	if (name_known(w))
+		return 0;
+	return is_lost_locked(w) ? -ENOENT : -EAGAIN;
 }
 
 static int any_entry(void *arg, const struct list_entry *entry)
@@ -326,11 +349,10 @@ static int find_key(
 static int find_name(struct wanted_name *w, const struct call *call, struct error *e)
 {
 	char path[KEY_MAX + 2];
-	int len = snprintf(path, sizeof(path), "%s%s%s", w->parent->path,
-		*w->parent->path ? "/" : "", w->name);
-	if (len < 0 || len > KEY_MAX || key_check(path, NULL) < 0)
+	int r = key_of(w->parent, w->name, path);
+	if (r < 0 || key_check(path, NULL) < 0)
 		return error_set(e, -ENOENT, "no key '%s'", path);
-	int r = find_key(w, call, path, e);
+	r = find_key(w, call, path, e);
 	if (r == -ENOENT)
 		r = is_directory(w->k, call, path, e);
 	else
@@ -387,12 +409,12 @@ int keyspace_lookup(struct keyspace *k, const struct call *call, uint32_t direct
 	struct wanted_name w = {k, directory_of(k, directory), name, &found};
 	if (!w.parent)
 		return -ENOTDIR;
-	bool known = known_at_hand(&w);
-	if (!known && !may_wait)
-		return -EAGAIN;
-	if (!known) {
+	int r = at_hand(&w);
+	if (r < 0 && (r != -EAGAIN || !may_wait))
+		return r;
+	if (r < 0) {
 		struct pending *p;
-		int r = pending_enter(&w, &p);
+		r = pending_enter(&w, &p);
 		if (r < 0)
 			return r;
 		r = flight_join(&p->flight, &k->lock, call, name_known, &w, e);
@@ -406,6 +428,20 @@ int keyspace_lookup(struct keyspace *k, const struct call *call, uint32_t direct
 	}
 	*ret = found;
 	return 0;
+}
+
+bool keyspace_lose(struct keyspace *k, uint32_t number, uint32_t *ret_directory,
+	char ret_name[NAME_MAX + 1])
+{
+	const struct error miss = {.code = -ENOENT};
+	LOCK_SCOPE(&k->lock);
+	const struct node *n = node_table_get(&k->nodes, number);
+	if (!n || !n->parent)
+		return false;
+	duds_note(&k->duds, clock_monotonic_ns(), n->path, &miss);
+	*ret_directory = n->parent->number;
+	snprintf(ret_name, NAME_MAX + 1, "%s", n->path + n->name);
+	return true;
 }
 
 /* --- all of them ------------------------------------------------------------------ */

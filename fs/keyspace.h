@@ -8,11 +8,16 @@
  * KEYSPACE_FRESH_NS, then by opening it as a key, then by listing what lies below it: the
  * last two once however many ask. Nothing is opened for `ls` or `stat` of listed keys.
  *
- * The one mutex guards nodes, listings and pending lookups; it is a leaf. A request for a
- * node keeps it alive: the kernel forgets only what it does not ask for.
+ * A listed key that turns out not to be there is a miss for DUD_NS, whatever the listing
+ * says.
+ *
+ * The one mutex guards nodes, listings, misses and pending lookups; it is a leaf. A
+ * request for a node keeps it alive: the kernel forgets only what it does not ask for.
  */
 #ifndef LARDER_FS_KEYSPACE_H
 #define LARDER_FS_KEYSPACE_H
+
+#include <limits.h>
 
 #include "fs/doorway.h"
 #include "fs/listing.h"
@@ -48,10 +53,17 @@ void keyspace_free(struct keyspace *k);
 int keyspace_node(struct keyspace *k, uint32_t number, struct shown *ret);
 
 /* Looks a name up in a directory of keys; found, it counts as one lookup of the kernel's.
- * may_wait false: -EAGAIN when the store must be asked. 0; -ENOENT: neither key nor
- * directory; -ENOTDIR; doorway_generation()'s and store_list()'s errors. */
+ * may_wait false: -EAGAIN when the store must be asked; -ENOENT is then remembered here,
+ * and the kernel need not. 0; -ENOENT: neither key nor directory; -ENOTDIR;
+ * doorway_generation()'s and store_list()'s errors. */
 int keyspace_lookup(struct keyspace *k, const struct call *call, uint32_t directory,
 	const char *name, bool may_wait, struct shown *ret, struct error *e);
+
+/* The key that this node stands for is not there: lookups of its name are -ENOENT for
+ * DUD_NS. True: the kernel is to forget this name in that directory; false: there is none.
+ */
+bool keyspace_lose(struct keyspace *k, uint32_t number, uint32_t *ret_directory,
+	char ret_name[NAME_MAX + 1]);
 
 void keyspace_forget(struct keyspace *k, uint32_t number, uint64_t lookups);
 

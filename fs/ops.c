@@ -72,6 +72,14 @@ int ops_explain(const struct job *job, const char *key, int code, const char *ab
 	return shown;
 }
 
+void ops_note_unopened(struct larderfs *l, const struct shown *shown, int code)
+{
+	uint32_t directory;
+	char name[NAME_MAX + 1];
+	if (code == -ENOENT && keyspace_lose(l->keyspace, shown->number, &directory, name))
+		notifier_lapse(l->notifier, inode_make(0, directory), name);
+}
+
 void ops_entry_param(struct larderfs *l, struct generation *g, uint32_t entry,
 	struct fuse_entry_param *ret)
 {

@@ -42,6 +42,9 @@ void ops_run_job(fuse_req_t req, const struct job *job);
 int ops_explain(const struct job *job, const char *key, int code, const char *about,
 	const struct error *e, int (*errno_of)(int code));
 
+/* How opening shown's doorway went: after a miss the kernel is told to forget its name. */
+void ops_note_unopened(struct larderfs *l, const struct shown *shown, int code);
+
 /* Answers with EIO, and says why. */
 void ops_lack_memory(fuse_req_t req);
 

@@ -61,18 +61,19 @@ static void answer_node(fuse_req_t req, struct larderfs *l, const struct shown *
 }
 
 /* A name below a doorway that has to be opened first. */
-static void wait_at_doorway(struct job *job, struct doorway *d)
+static void wait_at_doorway(struct job *job, const struct shown *shown)
 {
 	struct larderfs *l = job->arg;
 	struct request waiting;
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
 	struct error e = {0};
 	request_begin(&waiting, &l->requests, job->req, job->deadline_ns);
-	int r = doorway_generation(d, &waiting.call, &g, NULL, &e);
+	int r = doorway_generation(shown->doorway, &waiting.call, &g, NULL, &e);
 	request_end(&waiting);
+	ops_note_unopened(l, shown, r);
 	if (r < 0)
-		fuse_reply_err(job->req,
-			ops_explain(job, doorway_key(d), r, "", &e, errno_of_lookup));
+		fuse_reply_err(job->req, ops_explain(job, doorway_key(shown->doorway), r,
+						 "", &e, errno_of_lookup));
 	else
 		lookup_in_generation(job->req, l, g, 0, job->name);
 }
@@ -104,7 +105,7 @@ static void run_lookup(struct job *job)
 	if (r)
 		fuse_reply_err(job->req, r);
 	else if (p.shown.doorway)
-		wait_at_doorway(job, p.shown.doorway);
+		wait_at_doorway(job, &p.shown);
 	else
 		wait_for_name(job, &p.shown);
 }
@@ -138,6 +139,8 @@ static void lookup_in_node(fuse_req_t req, struct larderfs *l, fuse_ino_t parent
 		l->keyspace, NULL, shown->number, name, false, &found, NULL);
 	if (r == 0)
 		answer_node(req, l, &found);
+	else if (r == -ENOENT)
+		answer_absent(req, 0);
 	else
 		run_later(req, parent, name);
 }

@@ -189,6 +189,13 @@ static void list_keys(struct listing_reply *p, const struct shown *shown,
 	notifier_expire(l->notifier, inode, clock_monotonic_ns() + KEYSPACE_FRESH_NS);
 }
 
+/* readdir(3) takes ENOENT for the end of a directory that was removed: whoever lists a key
+ * that is not there any more would be shown an empty one. */
+static int errno_of_listing(int shown)
+{
+	return shown == ENOENT ? ESTALE : shown;
+}
+
 static void wait_for_doorway(
 	struct job *job, struct listing_reply *p, const struct shown *shown)
 {
@@ -199,9 +206,11 @@ static void wait_for_doorway(
 	request_begin(&waiting, &l->requests, job->req, job->deadline_ns);
 	int r = doorway_generation(shown->doorway, &waiting.call, &g, NULL, &e);
 	request_end(&waiting);
+	ops_note_unopened(l, shown, r);
 	if (r < 0)
-		reply_fail(p, ops_explain(job, doorway_key(shown->doorway), r, "", &e,
-				      errno_of_lookup));
+		reply_fail(p,
+			errno_of_listing(ops_explain(job, doorway_key(shown->doorway), r,
+				"", &e, errno_of_lookup)));
 	else
 		list_doorway(p, g, shown, (off_t)job->offset);
 }

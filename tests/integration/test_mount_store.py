@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import unittest
 
 from larder_testlib import fuse
@@ -97,6 +98,44 @@ class MountedStore(unittest.TestCase):
         self.assert_errno(errno.ENOENT, os.stat, mount.path / "later")
         self.commit("later", file="x")
         wait_until((mount.path / "later/file").exists, "the miss to be forgotten", 15)
+
+    def test_a_listed_key_that_has_gone(self):
+        self.commit("k", file="x")
+        data = self.origin.objects(BUCKET)["prefix/k"]
+        for look, number in (os.listdir, errno.ESTALE), (self.stat_below, errno.ENOENT):
+            with self.subTest(look), Mount(self.store, env=self.env) as mount:
+                self.origin.put(BUCKET, "prefix/k", data)
+                self.assertEqual(os.listdir(mount.path), ["k"])
+                self.origin.remove(BUCKET, "prefix/k")
+                self.asked()
+                self.assert_errno(number, look, mount.path / "k")
+                self.assertEqual(len(self.asked()), 1)
+                wait_until(lambda: not (mount.path / "k").exists(),
+                           "the kernel to forget the name", 4)
+                self.assert_errno(errno.ENOENT, os.listdir, mount.path / "k")
+                self.assert_errno(errno.ENOENT, self.stat_below, mount.path / "k")
+                self.assertEqual(self.asked(), [])  # remembered
+                self.origin.put(BUCKET, "prefix/k", data)
+                wait_until((mount.path / "k/file").exists, "the miss to be forgotten", 15)
+
+    @staticmethod
+    def stat_below(key):
+        os.stat(key / "file")
+
+    def test_a_listed_key_that_has_gone_is_no_empty_directory(self):
+        self.commit("k", file="x")
+        mount = self.mount()
+        self.assertEqual(os.listdir(mount.path), ["k"])
+        key = os.open(mount.path / "k", os.O_RDONLY)
+        self.addCleanup(os.close, key)
+        self.origin.remove(BUCKET, "prefix/k")
+        self.asked()
+        copied = subprocess.run(["cp", "-r", mount.path / "k", self.home / "copy"],
+                                capture_output=True, timeout=60, check=False)
+        self.assertEqual(copied.returncode, 1)
+        for _ in range(3):  # who has it open may go on asking
+            self.assert_errno(errno.ESTALE, os.listdir, key)
+        self.assertEqual(len(self.asked()), 1)
 
     def test_a_new_key_comes_into_the_listing(self):
         self.commit("one", file="x")

@@ -260,6 +260,41 @@ static void listed_names_are_known_without_being_opened(void **state)
 	world_free(w);
 }
 
+static void a_listed_key_that_has_gone_is_a_miss(void **state)
+{
+	struct world *w = world_new(NULL);
+	struct shown dir, key, none;
+	CLEANUP(cleanup_generation) struct generation *g = NULL;
+	uint32_t directory;
+	char name[NAME_MAX + 1];
+	put_archive(w, "dir/key", "x");
+	put_archive(w, "dir/other", "x");
+	assert_int_equal(lookup(w, 0, "dir", &dir), 0);
+	listing_unref(list(w, dir.number));
+	assert_int_equal(lookup(w, dir.number, "key", &key), 0);
+	memory_remove(w->store, "dir/key");
+	unsigned opens = w->store->opens, lists = w->store->lists;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(
+			doorway_generation(key.doorway, CALL_PATIENT, &g, NULL, NULL),
+			-ENOENT);
+		assert_true(keyspace_lose(w->keyspace, key.number, &directory, name));
+		assert_int_equal(directory, dir.number);
+		assert_string_equal(name, "key");
+	}
+	assert_int_equal(w->store->opens, opens + 1);
+	/* in use still, and when it is forgotten: the listing has it, and is not believed */
+	assert_int_equal(lookup(w, dir.number, "key", &none), -ENOENT);
+	keyspace_forget(w->keyspace, key.number, 1);
+	assert_int_equal(lookup(w, dir.number, "key", &none), -ENOENT);
+	assert_int_equal(lookup(w, dir.number, "other", &none), 0);
+	assert_int_equal(w->store->opens, opens + 1);
+	assert_int_equal(w->store->lists, lists);
+	assert_false(keyspace_lose(w->keyspace, 0, &directory, name));
+	assert_false(keyspace_lose(w->keyspace, key.number, &directory, name));
+	world_free(w);
+}
+
 static void a_fresh_listing_is_used_again(void **state)
 {
 	struct world *w = world_new(NULL);
@@ -485,6 +520,7 @@ int main(void)
 		cmocka_unit_test(failures_are_not_misses),
 		cmocka_unit_test(what_is_no_archive_is_corrupt_and_left_alone_a_while),
 		cmocka_unit_test(listed_names_are_known_without_being_opened),
+		cmocka_unit_test(a_listed_key_that_has_gone_is_a_miss),
 		cmocka_unit_test(a_fresh_listing_is_used_again),
 		cmocka_unit_test(positions_hold_over_listings),
 		cmocka_unit_test(forgotten_nodes_are_freed_and_their_numbers_gone),

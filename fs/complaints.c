@@ -51,6 +51,18 @@ bool complaints_due(struct complaints *c, uint64_t now_ns, const char *key, int 
 	return true;
 }
 
+bool complaints_first(struct complaints *c, const char *key, int kind)
+{
+	LOCK_SCOPE(&c->lock);
+	uint64_t subject = subject_of(key, kind);
+	for (size_t i = 0; i < COMPLAINTS_ONCE; i++)
+		if (c->once[i] == subject)
+			return false;
+	c->once[c->next_once] = subject;
+	c->next_once = (c->next_once + 1) % COMPLAINTS_ONCE;
+	return true;
+}
+
 /* As harmless to a terminal as error_set() makes it. */
 static void keep(struct complaints *c, uint64_t now_ns, const char *sentence)
 {
@@ -78,5 +90,13 @@ void complain(struct complaints *c, enum log_level level, const char *key, int k
 		log_write(level, "%s (and %llu times more before)", sentence,
 			(unsigned long long)quiet);
 	else
+		log_write(level, "%s", sentence);
+}
+
+void complain_once(struct complaints *c, enum log_level level, const char *key, int kind,
+	const char *sentence)
+{
+	keep(c, clock_monotonic_ns(), sentence);
+	if (log_wants(level) && complaints_first(c, key, kind))
 		log_write(level, "%s", sentence);
 }

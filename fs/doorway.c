@@ -255,13 +255,15 @@ static void shut(struct doorway *d, int code, const struct error *why)
 }
 
 /* The one opener's work. */
-static int open_key(
-	struct doorway *d, const struct call *call, bool *ret_denied, struct error *e)
+static int open_key(struct doorway *d, const struct call *call, struct error *e)
 {
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
+	bool denied = false;
 	int r = -ESTALE;
 	for (int i = 0; i < DOORWAY_REOPENS && r == -ESTALE; i++)
-		r = open_once(d, call, &g, ret_denied, e);
+		r = open_once(d, call, &g, &denied, e);
+	if (denied)
+		d->hooks->denied(d->hooks->arg, d->key);
 	if (r == -EBADMSG || r == -ENOENT)
 		shut(d, r, e);
 	if (r < 0)
@@ -300,7 +302,7 @@ static bool is_open(void *arg)
 }
 
 int doorway_generation(struct doorway *d, const struct call *call,
-	struct generation **ret, bool *ret_denied, struct error *e)
+	struct generation **ret, struct error *e)
 {
 	struct error scratch = {0};
 	if (!e)
@@ -314,7 +316,7 @@ int doorway_generation(struct doorway *d, const struct call *call,
 			return r;
 		if (r == FLIGHT_READY)
 			break;
-		r = open_key(d, call, ret_denied, e);
+		r = open_key(d, call, e);
 		flight_land(&d->opening, &d->lock, r, e);
 		if (r < 0)
 			return r;

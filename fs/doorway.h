@@ -25,6 +25,8 @@ struct doorway_hooks {
 		struct generation *fresh);
 	/* The generation is the first of its key (of a new doorway). */
 	void (*opened)(void *arg, const char *key, struct generation *g);
+	/* The store said 403 for this key: it is taken for a miss. */
+	void (*denied)(void *arg, const char *key);
 	void *arg;
 };
 
@@ -41,10 +43,10 @@ void doorway_unref(struct doorway *d);
 const char *doorway_key(const struct doorway *d); /* borrowed */
 
 /* The current generation, with a reference for the caller; opens the key when need be.
- * 0; -ENOENT (*ret_denied, may be NULL: it was a refusal); -EBADMSG; -EKEYREJECTED,
- * -ETIMEDOUT, -ECANCELED, -EIO, -ESTALE: it changed each time; -ENOMEM. */
+ * 0; -ENOENT; -EBADMSG; -EKEYREJECTED, -ETIMEDOUT, -ECANCELED, -EIO, -ESTALE: it changed
+ * each time; -ENOMEM. */
 int doorway_generation(struct doorway *d, const struct call *call,
-	struct generation **ret, bool *ret_denied, struct error *e);
+	struct generation **ret, struct error *e);
 
 /* The same without waiting: NULL when the key is not open. */
 struct generation *doorway_current(struct doorway *d);

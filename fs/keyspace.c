@@ -26,7 +26,7 @@ struct pending {
 
 struct keyspace {
 	const struct supply *supply;
-	const struct keyspace_hooks *hooks;
+	const struct doorway_hooks *hooks;
 	pthread_mutex_t lock;
 	struct node_table nodes; /* under lock */
 	struct pending *pending; /* under lock */
@@ -59,7 +59,7 @@ static int add_node_locked(struct keyspace *k, struct node *parent, const char *
 static int add_top(struct keyspace *k, const char *key)
 {
 	struct doorway *doorway = NULL;
-	int r = key ? doorway_new(k->supply, &k->hooks->doorway, key, &doorway) : 0;
+	int r = key ? doorway_new(k->supply, k->hooks, key, &doorway) : 0;
 	struct node *top;
 	if (r == 0)
 		r = add_node_locked(k, NULL, "", doorway, clock_realtime_s(), &top);
@@ -68,7 +68,7 @@ static int add_top(struct keyspace *k, const char *key)
 	return r;
 }
 
-int keyspace_new(const struct supply *supply, const struct keyspace_hooks *hooks,
+int keyspace_new(const struct supply *supply, const struct doorway_hooks *hooks,
 	const char *key, struct keyspace **ret)
 {
 	struct keyspace *k = malloc(sizeof(*k));
@@ -235,7 +235,7 @@ static int add_listed_locked(struct keyspace *k, struct node *parent,
 	char key[KEY_MAX + 2];
 	int r = key_of(parent, l->name, key);
 	if (r == 0 && l->is_key)
-		r = doorway_new(k->supply, &k->hooks->doorway, key, &doorway);
+		r = doorway_new(k->supply, k->hooks, key, &doorway);
 	if (r == 0)
 		r = add_node_locked(k, parent, l->name, doorway, l->mtime_s, ret);
 	if (r < 0)
@@ -327,14 +327,11 @@ static int find_key(
 {
 	const struct keyspace *k = w->k;
 	struct doorway *doorway;
-	int r = doorway_new(k->supply, &k->hooks->doorway, path, &doorway);
+	int r = doorway_new(k->supply, k->hooks, path, &doorway);
 	if (r < 0)
 		return r;
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
-	bool denied = false;
-	r = doorway_generation(doorway, call, &g, &denied, e);
-	if (denied)
-		k->hooks->denied(k->hooks->arg, path);
+	r = doorway_generation(doorway, call, &g, e);
 	bool taken = false;
 	if (r == 0)
 		r = add_found(w, doorway, &taken);

@@ -26,13 +26,6 @@
 
 struct keyspace;
 
-struct keyspace_hooks {
-	struct doorway_hooks doorway;
-	/* The store said 403 for this key: it is taken for a miss. */
-	void (*denied)(void *arg, const char *key);
-	void *arg;
-};
-
 /* What a node is. The doorway (NULL: a directory of keys) is borrowed for as long as the
  * kernel keeps the node. */
 struct shown {
@@ -42,7 +35,7 @@ struct shown {
 };
 
 /* key NULL: the whole store. supply and hooks are borrowed and outlive it. */
-int keyspace_new(const struct supply *supply, const struct keyspace_hooks *hooks,
+int keyspace_new(const struct supply *supply, const struct doorway_hooks *hooks,
 	const char *key, struct keyspace **ret); /* 0, -ENOMEM */
 
 /* No request may be under way. Generations that something still reads are freed by the

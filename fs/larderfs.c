@@ -33,7 +33,7 @@ static void on_denied(void *arg, const char *key)
 	snprintf(sentence, sizeof(sentence),
 		"the store denies access to '%s': taken for a key that is not there",
 		key);
-	complain(&l->complaints, LOG_WARNING, key, -EACCES, sentence);
+	complain_once(&l->complaints, LOG_WARNING, key, -EACCES, sentence);
 }
 
 /* The cache is a help, not a need. */
@@ -90,8 +90,9 @@ int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct
 	l->owner = o->owner;
 	l->timeout_ns = o->settings->timeout_ns;
 	l->started_ns = clock_monotonic_ns();
-	l->hooks = (struct keyspace_hooks){
-		.doorway = {.succeeded = on_succeeded, .opened = on_opened, .arg = l},
+	l->hooks = (struct doorway_hooks){
+		.succeeded = on_succeeded,
+		.opened = on_opened,
 		.denied = on_denied,
 		.arg = l,
 	};
@@ -113,12 +114,8 @@ static int open_one_key(struct larderfs *l, const struct call *call, struct erro
 {
 	struct shown top;
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
-	bool denied = false;
 	keyspace_node(l->keyspace, 0, &top);
-	int r = doorway_generation(top.doorway, call, &g, &denied, e);
-	if (denied)
-		on_denied(l, doorway_key(top.doorway));
-	return r;
+	return doorway_generation(top.doorway, call, &g, e);
 }
 
 int larderfs_show(

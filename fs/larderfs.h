@@ -30,7 +30,7 @@ struct larderfs {
 	struct slots slots;
 	struct prefetcher *prefetcher; /* owned; NULL: none was wanted */
 	struct supply supply; /* the four above, for generations */
-	struct keyspace_hooks hooks;
+	struct doorway_hooks hooks;
 	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */
 
 	struct requests requests;

@@ -68,7 +68,7 @@ static void wait_at_doorway(struct job *job, const struct shown *shown)
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
 	struct error e = {0};
 	request_begin(&waiting, &l->requests, job->req, job->deadline_ns);
-	int r = doorway_generation(shown->doorway, &waiting.call, &g, NULL, &e);
+	int r = doorway_generation(shown->doorway, &waiting.call, &g, &e);
 	request_end(&waiting);
 	ops_note_unopened(l, shown, r);
 	if (r < 0)

@@ -161,6 +161,28 @@ class MountedStore(unittest.TestCase):
         self.assert_errno(errno.ENOENT, os.stat, mount.path / "k")
         self.assertIn("denies access to 'k'", mount.log())
 
+    def test_access_denied_is_told_once(self):
+        mount = self.mount()
+        self.origin.fail_next(s3_error(403, "AccessDenied"), 100)
+
+        def asked_again():
+            self.assert_errno(errno.ENOENT, os.stat, mount.path / "k")
+            with self.origin.lock:
+                return sum(request.target.endswith("/k")
+                           for request in self.origin.requests) >= 3
+        wait_until(asked_again, "the store to be asked twice more", 30)
+        self.assertEqual(mount.log().count("denies access to 'k'"), 1)
+
+    def test_access_denied_to_a_listed_key(self):
+        self.commit("k", file="x")
+        for look, number in (os.listdir, errno.ESTALE), (self.stat_below, errno.ENOENT):
+            with self.subTest(look), Mount(self.store, env=self.env) as mount:
+                self.assertEqual(os.listdir(mount.path), ["k"])
+                self.origin.fail_next(s3_error(403, "AccessDenied"), 100)
+                self.assert_errno(number, look, mount.path / "k")
+                self.assertEqual(mount.log().count("denies access to 'k'"), 1)
+                self.asked()
+
     def test_what_is_no_archive(self):
         self.origin.put(BUCKET, "prefix/junk", os.urandom(5000))
         self.origin.put(BUCKET, "prefix/empty", b"")

@@ -40,7 +40,7 @@ void shelf_open(struct shelf *s, const char *key, struct opened *ret)
 {
 	assert_int_equal(doorway_new(&s->supply, &s->hooks, key, &ret->door), 0);
 	assert_int_equal(
-		doorway_generation(ret->door, CALL_PATIENT, &ret->g, NULL, NULL), 0);
+		doorway_generation(ret->door, CALL_PATIENT, &ret->g, NULL), 0);
 }
 
 void opened_close(struct opened *o)

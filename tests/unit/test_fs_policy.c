@@ -325,6 +325,24 @@ static void many_subjects_do_not_overflow(void **state)
 	complaints_finish(&c);
 }
 
+static void some_complaints_are_said_once(void **state)
+{
+	static struct complaints c;
+	char key[16];
+	complaints_init(&c);
+	assert_true(complaints_first(&c, "key", -EACCES));
+	assert_false(complaints_first(&c, "key", -EACCES));
+	assert_true(complaints_first(&c, "key", -EIO));
+	for (int i = 2; i < COMPLAINTS_ONCE; i++) {
+		snprintf(key, sizeof(key), "key %d", i);
+		assert_true(complaints_first(&c, key, -EACCES));
+	}
+	assert_false(complaints_first(&c, "key", -EACCES));
+	assert_true(complaints_first(&c, "one too many", -EACCES));
+	assert_true(complaints_first(&c, "key", -EACCES));
+	complaints_finish(&c);
+}
+
 static void the_last_complaint_is_kept(void **state)
 {
 	static struct complaints c;
@@ -364,6 +382,7 @@ int main(void)
 		cmocka_unit_test(names_are_subjects_of_their_own),
 		cmocka_unit_test(the_same_complaint_is_said_once_in_a_while),
 		cmocka_unit_test(many_subjects_do_not_overflow),
+		cmocka_unit_test(some_complaints_are_said_once),
 		cmocka_unit_test(the_last_complaint_is_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@ struct world {
 	struct memory_store *store;
 	struct slots slots;
 	struct supply supply;
-	struct keyspace_hooks hooks;
+	struct doorway_hooks hooks;
 	struct keyspace *keyspace;
 	unsigned opened, denied; /* by hooks; one thread at a time in these tests */
 	void (*when_opened)(struct world *w); /* NULL: nothing */
@@ -47,8 +47,8 @@ static struct world *world_new(const char *key)
 		.slots = &w->slots,
 		.frame_budget = 1 << 20,
 	};
-	w->hooks = (struct keyspace_hooks){
-		.doorway = {.opened = on_opened, .arg = w},
+	w->hooks = (struct doorway_hooks){
+		.opened = on_opened,
 		.denied = on_denied,
 		.arg = w,
 	};
@@ -191,6 +191,22 @@ static void denied_is_a_miss_with_one_word(void **state)
 	world_free(w);
 }
 
+static void a_listed_key_that_is_denied_is_told_of_too(void **state)
+{
+	struct world *w = world_new(NULL);
+	struct shown s;
+	CLEANUP(cleanup_generation) struct generation *g = NULL;
+	put_archive(w, "secret", "x");
+	listing_unref(list(w, 0));
+	w->store->denied = true;
+	assert_int_equal(lookup(w, 0, "secret", &s), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(
+			doorway_generation(s.doorway, CALL_PATIENT, &g, NULL), -ENOENT);
+	assert_int_equal(w->denied, 1);
+	world_free(w);
+}
+
 static void a_store_that_cannot_list_has_no_directories(void **state)
 {
 	struct world *w = world_new(NULL);
@@ -228,7 +244,7 @@ static void what_is_no_archive_is_corrupt_and_left_alone_a_while(void **state)
 	assert_int_equal(keyspace_node(w->keyspace, 0, &top), 0);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(
-			doorway_generation(top.doorway, CALL_PATIENT, &g, NULL, &e), -EBADMSG);
+			doorway_generation(top.doorway, CALL_PATIENT, &g, &e), -EBADMSG);
 		assert_non_null(strstr(e.text, "'junk'"));
 	}
 	assert_int_equal(w->store->opens, 1);
@@ -276,7 +292,7 @@ static void a_listed_key_that_has_gone_is_a_miss(void **state)
 	unsigned opens = w->store->opens, lists = w->store->lists;
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(
-			doorway_generation(key.doorway, CALL_PATIENT, &g, NULL, NULL),
+			doorway_generation(key.doorway, CALL_PATIENT, &g, NULL),
 			-ENOENT);
 		assert_true(keyspace_lose(w->keyspace, key.number, &directory, name));
 		assert_int_equal(directory, dir.number);
@@ -516,6 +532,7 @@ int main(void)
 		cmocka_unit_test(a_name_found_by_a_listing_meanwhile_is_one_node),
 		cmocka_unit_test(a_name_that_is_key_and_directory_is_the_key),
 		cmocka_unit_test(denied_is_a_miss_with_one_word),
+		cmocka_unit_test(a_listed_key_that_is_denied_is_told_of_too),
 		cmocka_unit_test(a_store_that_cannot_list_has_no_directories),
 		cmocka_unit_test(failures_are_not_misses),
 		cmocka_unit_test(what_is_no_archive_is_corrupt_and_left_alone_a_while),

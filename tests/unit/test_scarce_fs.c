@@ -113,7 +113,7 @@ static void world_finish(struct world *w)
 struct mounted {
 	struct slots slots;
 	struct supply supply;
-	struct keyspace_hooks hooks;
+	struct doorway_hooks hooks;
 	struct keyspace *keyspace;
 	struct notifier *notifier;
 };
@@ -152,8 +152,9 @@ static int mount(struct world *w, struct mounted *m)
 		.slots = &m->slots,
 		.frame_budget = 1, /* each read goes to the store */
 	};
-	m->hooks = (struct keyspace_hooks){
-		.doorway = {.opened = on_opened, .succeeded = on_succeeded, .arg = m},
+	m->hooks = (struct doorway_hooks){
+		.opened = on_opened,
+		.succeeded = on_succeeded,
 		.denied = on_denied,
 		.arg = m,
 	};
@@ -216,7 +217,7 @@ static int look_around(void *arg)
 	if (r == 0)
 		r = find_doorway(&m, &doorway);
 	if (r == 0)
-		r = doorway_generation(doorway, CALL_PATIENT, &g, NULL, NULL);
+		r = doorway_generation(doorway, CALL_PATIENT, &g, NULL);
 	if (r == 0)
 		r = read_file(g, "small", 0, "one", 3);
 	return r < 0 ? r : read_file(g, "zz-big", 100, w->big + 100, 5000);
@@ -241,14 +242,14 @@ static int overwrite(void *arg)
 	if (r == 0)
 		r = find_doorway(&m, &doorway);
 	if (r == 0)
-		r = doorway_generation(doorway, CALL_PATIENT, &old, NULL, NULL);
+		r = doorway_generation(doorway, CALL_PATIENT, &old, NULL);
 	bool before = scarce_spare(true);
 	memory_put_buf(w->store.inner, "dir/key", &w->two);
 	scarce_spare(before);
 	if (r == 0)
 		r = read_file(old, "zz-big", 9000, w->big + 9000, 5000);
 	if (r == 0)
-		r = doorway_generation(doorway, CALL_PATIENT, &fresh, NULL, NULL);
+		r = doorway_generation(doorway, CALL_PATIENT, &fresh, NULL);
 	if (r == 0)
 		r = read_file(fresh, "small", 0, "two", 3);
 	before = scarce_spare(true);

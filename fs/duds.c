@@ -36,7 +36,8 @@ static struct dud **find_place(struct duds *d)
 	return first;
 }
 
-void duds_note(struct duds *d, uint64_t now_ns, const char *key, const struct error *why)
+void duds_note(struct duds *d, uint64_t now_ns, const char *key, int code,
+	const struct error *why)
 {
 	size_t len = strlen(key);
 	if (duds_find(d, now_ns, key))
@@ -45,7 +46,8 @@ void duds_note(struct duds *d, uint64_t now_ns, const char *key, const struct er
 	if (!fresh)
 		return;
 	fresh->until_ns = now_ns + DUD_NS;
-	fresh->why = *why;
+	fresh->why = why ? *why : (struct error){0};
+	fresh->why.code = code;
 	memcpy(fresh->key, key, len + 1);
 	struct dud **place = find_place(d);
 	free(*place);

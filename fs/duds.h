@@ -27,11 +27,12 @@ struct duds {
 
 void duds_finish(struct duds *d);
 
-/* key is copied, and so is *why, whose code says what it led to. */
-void duds_note(struct duds *d, uint64_t now_ns, const char *key, const struct error *why);
+/* key led to code (a negative errno), and the words of *why, or none. They are copied. */
+void duds_note(struct duds *d, uint64_t now_ns, const char *key, int code,
+	const struct error *why);
 
-/* What was noted of key; borrowed until the next note. NULL: nothing, or it is forgotten.
- */
+/* What was noted of key, code and words; borrowed until the next note. NULL: nothing, or
+ * it is forgotten. */
 const struct error *duds_find(const struct duds *d, uint64_t now_ns, const char *key);
 
 #endif

@@ -321,17 +321,39 @@ static int add_found(struct wanted_name *w, struct doorway *doorway, bool *ret_t
 	return 0;
 }
 
-/* Opens the name as a key. */
+/* 0, or -EBADMSG: it was no archive a moment ago. */
+static int check_not_junk(struct keyspace *k, const char *path, struct error *e)
+{
+	LOCK_SCOPE(&k->lock);
+	const struct error *why = duds_find(&k->duds, clock_monotonic_ns(), path);
+	if (!why || why->code != -EBADMSG)
+		return 0;
+	error_copy(e, why);
+	return why->code;
+}
+
+static void note_junk(struct keyspace *k, const char *path, const struct error *why)
+{
+	LOCK_SCOPE(&k->lock);
+	duds_note(&k->duds, clock_monotonic_ns(), path, -EBADMSG, why);
+}
+
+/* Opens the name as a key. What is no archive gets no node, so its doorway cannot keep in
+ * mind that it was looked at just now. */
 static int find_key(
 	struct wanted_name *w, const struct call *call, const char *path, struct error *e)
 {
-	const struct keyspace *k = w->k;
+	struct keyspace *k = w->k;
 	struct doorway *doorway;
-	int r = doorway_new(k->supply, k->hooks, path, &doorway);
+	int r = check_not_junk(k, path, e);
+	if (r == 0)
+		r = doorway_new(k->supply, k->hooks, path, &doorway);
 	if (r < 0)
 		return r;
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
 	r = doorway_generation(doorway, call, &g, e);
+	if (r == -EBADMSG)
+		note_junk(k, path, e);
 	bool taken = false;
 	if (r == 0)
 		r = add_found(w, doorway, &taken);
@@ -404,8 +426,11 @@ int keyspace_lookup(struct keyspace *k, const struct call *call, uint32_t direct
 {
 	struct shown found;
 	struct wanted_name w = {k, directory_of(k, directory), name, &found};
+	struct error scratch = {0};
 	if (!w.parent)
 		return -ENOTDIR;
+	if (!e)
+		e = &scratch;
 	int r = at_hand(&w);
 	if (r < 0 && (r != -EAGAIN || !may_wait))
 		return r;
@@ -430,12 +455,11 @@ int keyspace_lookup(struct keyspace *k, const struct call *call, uint32_t direct
 bool keyspace_lose(struct keyspace *k, uint32_t number, uint32_t *ret_directory,
 	char ret_name[NAME_MAX + 1])
 {
-	const struct error miss = {.code = -ENOENT};
 	LOCK_SCOPE(&k->lock);
 	const struct node *n = node_table_get(&k->nodes, number);
 	if (!n || !n->parent)
 		return false;
-	duds_note(&k->duds, clock_monotonic_ns(), n->path, &miss);
+	duds_note(&k->duds, clock_monotonic_ns(), n->path, -ENOENT, NULL);
 	*ret_directory = n->parent->number;
 	snprintf(ret_name, NAME_MAX + 1, "%s", n->path + n->name);
 	return true;

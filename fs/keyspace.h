@@ -9,9 +9,9 @@
  * last two once however many ask. Nothing is opened for `ls` or `stat` of listed keys.
  *
  * A listed key that turns out not to be there is a miss for DUD_NS, whatever the listing
- * says.
+ * says; a name that is not listed and leads to no archive is as long not opened again.
  *
- * The one mutex guards nodes, listings, misses and pending lookups; it is a leaf. A
+ * The one mutex guards nodes, listings, duds and pending lookups; it is a leaf. A
  * request for a node keeps it alive: the kernel forgets only what it does not ask for.
  */
 #ifndef LARDER_FS_KEYSPACE_H

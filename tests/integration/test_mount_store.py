@@ -190,6 +190,10 @@ class MountedStore(unittest.TestCase):
         for name in ("junk", "empty"):
             self.assert_errno(errno.EIO, os.listdir, mount.path / name)
             self.assertIn(f"'{name}'", mount.log())
+            self.asked()
+            for _ in range(4):
+                self.assert_errno(errno.EIO, os.stat, mount.path / name)
+            self.assertEqual(self.asked(), [])  # remembered
         with self.assertRaises(MountError) as caught:
             self.enterContext(Mount(self.store, key="junk", env=self.env))
         self.assertIn("ended with 4", str(caught.exception))

@@ -7,14 +7,13 @@
 
 #define NOW (77 * NS_PER_SECOND)
 
-static const struct error miss = {.code = -ENOENT, .text = "it is not there"};
-static const struct error junk = {.code = -EBADMSG, .text = "it is no archive"};
+static const struct error junk = {.text = "it is no archive"};
 
 static void a_dud_is_remembered_for_its_time(void **state)
 {
 	struct duds d = {0};
 	assert_null(duds_find(&d, NOW, "key"));
-	duds_note(&d, NOW, "key", &junk);
+	duds_note(&d, NOW, "key", -EBADMSG, &junk);
 	const struct error *why = duds_find(&d, NOW + DUD_NS - 1, "key");
 	assert_non_null(why);
 	assert_int_equal(why->code, -EBADMSG);
@@ -28,11 +27,11 @@ static void a_dud_is_remembered_for_its_time(void **state)
 static void noting_it_again_makes_it_no_longer(void **state)
 {
 	struct duds d = {0};
-	duds_note(&d, NOW, "key", &junk);
-	duds_note(&d, NOW + DUD_NS - 1, "key", &miss);
+	duds_note(&d, NOW, "key", -EBADMSG, &junk);
+	duds_note(&d, NOW + DUD_NS - 1, "key", -ENOENT, NULL);
 	assert_int_equal(duds_find(&d, NOW + DUD_NS - 1, "key")->code, -EBADMSG);
 	assert_null(duds_find(&d, NOW + DUD_NS, "key"));
-	duds_note(&d, NOW + DUD_NS, "key", &miss);
+	duds_note(&d, NOW + DUD_NS, "key", -ENOENT, NULL);
 	assert_int_equal(duds_find(&d, NOW + DUD_NS, "key")->code, -ENOENT);
 	duds_finish(&d);
 }
@@ -43,7 +42,7 @@ static void of_too_many_the_first_is_forgotten(void **state)
 	char key[16];
 	for (unsigned i = 0; i < DUDS_MOST + 2; i++) {
 		snprintf(key, sizeof(key), "key %u", i);
-		duds_note(&d, NOW + i, key, &miss);
+		duds_note(&d, NOW + i, key, -ENOENT, NULL);
 	}
 	assert_null(duds_find(&d, NOW + DUDS_MOST, "key 0"));
 	assert_null(duds_find(&d, NOW + DUDS_MOST, "key 1"));

@@ -13,6 +13,16 @@
 
 #define MANY 24
 
+/* The clock that the keyspace sees (linked with --wrap); 0: the real one. */
+static uint64_t stopped_ns;
+
+uint64_t __real_clock_monotonic_ns(void);
+uint64_t __wrap_clock_monotonic_ns(void);
+uint64_t __wrap_clock_monotonic_ns(void)
+{
+	return stopped_ns ? stopped_ns : __real_clock_monotonic_ns();
+}
+
 struct world {
 	struct memory_store *store;
 	struct slots slots;
@@ -40,6 +50,7 @@ static void on_denied(void *arg, const char *key)
 static struct world *world_new(const char *key)
 {
 	struct world *w = calloc(1, sizeof(*w));
+	stopped_ns = 0;
 	w->store = memory_store_new();
 	slots_init(&w->slots);
 	w->supply = (struct supply){
@@ -248,6 +259,31 @@ static void what_is_no_archive_is_corrupt_and_left_alone_a_while(void **state)
 		assert_non_null(strstr(e.text, "'junk'"));
 	}
 	assert_int_equal(w->store->opens, 1);
+	world_free(w);
+}
+
+static void a_name_that_is_no_archive_is_left_alone_a_while(void **state)
+{
+	struct world *w = world_new(NULL);
+	struct shown s;
+	memory_put(w->store, "junk", "just some bytes", 15);
+	stopped_ns = 77 * NS_PER_SECOND;
+	for (int i = 0; i < 3; i++) {
+		struct error e = {0};
+		assert_int_equal(keyspace_lookup(w->keyspace, CALL_PATIENT, 0, "junk",
+					 true, &s, &e),
+			-EBADMSG);
+		assert_non_null(strstr(e.text, "'junk'"));
+	}
+	assert_int_equal(w->store->opens, 1);
+	stopped_ns += 5 * NS_PER_SECOND - 1;
+	put_archive(w, "junk", "x");
+	assert_int_equal(lookup(w, 0, "junk", &s), -EBADMSG);
+	assert_int_equal(w->store->opens, 1);
+	stopped_ns++;
+	assert_int_equal(lookup(w, 0, "junk", &s), 0);
+	assert_int_equal(w->store->opens, 2);
+	assert_int_equal(w->store->lists, 0);
 	world_free(w);
 }
 
@@ -536,6 +572,7 @@ int main(void)
 		cmocka_unit_test(a_store_that_cannot_list_has_no_directories),
 		cmocka_unit_test(failures_are_not_misses),
 		cmocka_unit_test(what_is_no_archive_is_corrupt_and_left_alone_a_while),
+		cmocka_unit_test(a_name_that_is_no_archive_is_left_alone_a_while),
 		cmocka_unit_test(listed_names_are_known_without_being_opened),
 		cmocka_unit_test(a_listed_key_that_has_gone_is_a_miss),
 		cmocka_unit_test(a_fresh_listing_is_used_again),

@@ -37,7 +37,7 @@ static int append_output(const struct options *o, const char *key, const struct 
 
 /* A key that was found. */
 struct found {
-	const struct session *session;
+	struct session *session; /* borrowed */
 	char key[KEY_MAX + 1];
 	struct pin pin;
 };
@@ -45,8 +45,7 @@ struct found {
 static int look(void *arg, const char *key, struct error *e)
 {
 	struct found *f = arg;
-	int r = store_stat_object(
-		f->session->store, &f->session->call, key, &f->pin, NULL, e);
+	int r = session_stat_object(f->session, key, &f->pin, e);
 	if (r == 0)
 		snprintf(f->key, sizeof(f->key), "%s", key);
 	return r;

@@ -151,8 +151,7 @@ static int open_key(void *arg, const char *key, struct error *e)
 {
 	struct opened *f = arg;
 	CLEANUP(cleanup_object) struct object *object = NULL;
-	int r = store_open_object(
-		f->s->store, &f->s->call, key, ARCHIVE_TAIL_SIZE, &object, NULL, e);
+	int r = session_open_object(f->s, key, ARCHIVE_TAIL_SIZE, &object, e);
 	snprintf(f->key, sizeof(f->key), "%s", key);
 	return r < 0 ? r
 		     : open_archive(f->s, &f->o->settings, key, object, false,

@@ -72,14 +72,8 @@ static void restore_finish(struct restore *r)
 static int open_key(void *arg, const char *key, struct error *e)
 {
 	struct restore *r = arg;
-	bool denied;
-	int code = store_open_object(r->session.store, &r->session.call, key,
-		ARCHIVE_TAIL_SIZE, &r->object, &denied, e);
-	if (denied)
-		log_warning(
-			"the store denies access to key '%s', which it also does where "
-			"there is none; taken for a miss",
-			key);
+	int code = session_open_object(
+		&r->session, key, ARCHIVE_TAIL_SIZE, &r->object, e);
 	if (code < 0)
 		return code;
 	free(r->found);

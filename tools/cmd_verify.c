@@ -155,8 +155,8 @@ static void work_in_parallel(struct verification *v)
 static int open_key(void *arg, const char *key, struct error *e)
 {
 	struct verification *v = arg;
-	int r = store_open_object(v->session.store, &v->session.call, key,
-		ARCHIVE_TAIL_SIZE, &v->object, NULL, e);
+	int r = session_open_object(
+		&v->session, key, ARCHIVE_TAIL_SIZE, &v->object, e);
 	if (r < 0)
 		return r;
 	v->key = strdup(key);

@@ -79,6 +79,32 @@ void session_finish(struct session *s)
 	cleanup_store(&s->store);
 }
 
+static void warn_if_denied(bool denied, const char *key)
+{
+	if (denied)
+		log_warning("the store denies access to '%s': taken for a key that is "
+			    "not there",
+			key);
+}
+
+int session_open_object(struct session *s, const char *key, size_t tail_len,
+	struct object **ret, struct error *e)
+{
+	bool denied;
+	int r = store_open_object(s->store, &s->call, key, tail_len, ret, &denied, e);
+	warn_if_denied(denied, key);
+	return r;
+}
+
+int session_stat_object(
+	struct session *s, const char *key, struct pin *ret, struct error *e)
+{
+	bool denied;
+	int r = store_stat_object(s->store, &s->call, key, ret, &denied, e);
+	warn_if_denied(denied, key);
+	return r;
+}
+
 int session_keys(const struct options *o, struct key_choice *ret, struct error *e)
 {
 	if (!o->key)

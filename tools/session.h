@@ -41,6 +41,13 @@ int session_open(struct session *s, const struct options *o, size_t full, bool b
 	struct error *e);
 void session_finish(struct session *s);
 
+/* store_open_object() and store_stat_object() with the session's call. A denial is a miss
+ * (-ENOENT), and warned of. */
+int session_open_object(struct session *s, const char *key, size_t tail_len,
+	struct object **ret, struct error *e);
+int session_stat_object(
+	struct session *s, const char *key, struct pin *ret, struct error *e);
+
 /* Did the arguments begin with STORE? full: how many there are with it. */
 bool session_store_given(const struct options *o, size_t full);
 

@@ -61,6 +61,21 @@ class Quirks(unittest.TestCase):
     def asked(self, method, word):
         return [r for r in self.origin.requests if r.method == method and word in r.target]
 
+    # -- what is denied
+
+    def test_a_denied_key_is_a_miss_with_one_warning(self):
+        self.commit(self.small)
+        for words, code in ((("exists", "--key", "k", self.store), 3),
+                            (("ls", "--key", "k", self.store), 3),
+                            (("verify", "--key", "k", self.store), 3),
+                            (("restore", "--key", "k", self.store, self.folder("to")), 0)):
+            with self.subTest(words[0]):
+                self.origin.fail_next(s3_error(403, "AccessDenied"), 9)
+                done = self.run_larder(*words, code=code)
+                self.assertEqual(done.err.count("denies access to 'k'"), 1, done)
+                self.origin.forget()
+                self.assertNotIn("denies", self.run_larder(*words).err)
+
     # -- what a probe finds
 
     def test_a_good_store_is_found_good(self):

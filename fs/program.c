@@ -43,28 +43,31 @@ static enum log_level log_level_of(const struct options *said, bool serving)
 
 /* --- what is shown ------------------------------------------------------------------ */
 
-static struct call start_call(const struct run *run)
-{
-	return (struct call){
-		.deadline_ns = clock_monotonic_ns() + run->fs->timeout_ns,
-		.cancel = &run->ending->cancel,
-	};
-}
+/* A look for the key: one patience for all that will do. */
+struct search {
+	struct larderfs *fs;
+	struct call call;
+};
 
 static int show(void *arg, const char *key, struct error *e)
 {
-	struct run *run = arg;
-	const struct call call = start_call(run);
-	return larderfs_show(run->fs, &call, key, e);
+	struct search *s = arg;
+	return larderfs_show(s->fs, &s->call, key, e);
 }
 
 static int show_wanted(struct run *run, struct error *e)
 {
 	const struct fs_options *o = run->options;
-	const struct call call = start_call(run);
+	struct search s = {
+		.fs = run->fs,
+		.call = {
+			.deadline_ns = clock_monotonic_ns() + run->fs->timeout_ns,
+			.cancel = &run->ending->cancel,
+		},
+	};
 	if (!o->key)
-		return show(run, NULL, e);
-	return key_choice_find(&o->keys, run->fs->store, &call, show, run, e);
+		return show(&s, NULL, e);
+	return key_choice_find(&o->keys, s.fs->store, &s.call, show, &s, e);
 }
 
 static int tell_output(struct run *run, struct error *e)

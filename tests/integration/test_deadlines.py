@@ -17,7 +17,7 @@ from pathlib import Path
 
 from larder_testlib import fuse
 from larder_testlib.faultproxy import FaultProxy
-from larder_testlib.mount import Mount, larder
+from larder_testlib.mount import Mount, MountError, larder
 from larder_testlib.namespaces import apart
 from larder_testlib.origin import Origin
 from larder_testlib.process import TempDir, spawn, wait_until
@@ -201,6 +201,15 @@ class Deadlines(unittest.TestCase):
             self.assert_survives(mount, path)
             proxy.clear()
             self.assert_reads(mount, path)
+
+    def test_one_patience_for_all_keys(self):
+        self.proxy.rtt(TIMEOUT * 1000 // 3)
+        self.addCleanup(self.proxy.rtt, 0)
+        begin = time.monotonic()
+        with self.assertRaises(MountError) as caught:
+            self.mount("--scope=one:two:three:four:five")
+        self.assertLess(time.monotonic() - begin, TIMEOUT + SLACK)
+        self.assertIn("ended with 124", str(caught.exception))
 
     def test_names_that_nobody_resolves(self):
         """In namespaces of its own, where this machine's resolver is a silent socket."""

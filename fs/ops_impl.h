@@ -10,7 +10,7 @@
 
 /* Seconds that the kernel may keep what it was told. */
 #define KEEP_FOREVER           1e9 /* inside a generation: it never changes */
-#define KEEP_KEYSPACE          5.0
+#define KEEP_KEYSPACE          ((double)KEYSPACE_FRESH_NS / NS_PER_SECOND)
 #define KEEP_UNOPENED          1.0 /* attributes of a doorway that was not opened */
 #define KEEP_ABSENT_AT_DOORWAY 1.0
 

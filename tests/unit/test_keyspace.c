@@ -252,6 +252,7 @@ static void what_is_no_archive_is_corrupt_and_left_alone_a_while(void **state)
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
 	struct error e = {0};
 	memory_put(w->store, "junk", "just some bytes", 15);
+	stopped_ns = 77 * NS_PER_SECOND;
 	assert_int_equal(keyspace_node(w->keyspace, 0, &top), 0);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(
@@ -259,6 +260,14 @@ static void what_is_no_archive_is_corrupt_and_left_alone_a_while(void **state)
 		assert_non_null(strstr(e.text, "'junk'"));
 	}
 	assert_int_equal(w->store->opens, 1);
+	stopped_ns += 5 * NS_PER_SECOND - 1;
+	put_archive(w, "junk", "x");
+	assert_int_equal(
+		doorway_generation(top.doorway, CALL_PATIENT, &g, &e), -EBADMSG);
+	stopped_ns++;
+	assert_int_equal(doorway_generation(top.doorway, CALL_PATIENT, &g, &e), 0);
+	assert_int_equal(w->store->opens, 2);
+	cleanup_generation(&g);
 	world_free(w);
 }
 
@@ -325,6 +334,7 @@ static void a_listed_key_that_has_gone_is_a_miss(void **state)
 	listing_unref(list(w, dir.number));
 	assert_int_equal(lookup(w, dir.number, "key", &key), 0);
 	memory_remove(w->store, "dir/key");
+	stopped_ns = clock_monotonic_ns();
 	unsigned opens = w->store->opens, lists = w->store->lists;
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(
@@ -342,6 +352,17 @@ static void a_listed_key_that_has_gone_is_a_miss(void **state)
 	assert_int_equal(lookup(w, dir.number, "other", &none), 0);
 	assert_int_equal(w->store->opens, opens + 1);
 	assert_int_equal(w->store->lists, lists);
+	stopped_ns += 5 * NS_PER_SECOND - 1;
+	assert_int_equal(
+		keyspace_lookup(w->keyspace, NULL, dir.number, "key", false, &none, NULL),
+		-ENOENT);
+	stopped_ns++;
+	assert_int_equal(
+		keyspace_lookup(w->keyspace, NULL, dir.number, "key", false, &none, NULL),
+		-EAGAIN);
+	put_archive(w, "dir/key", "x");
+	assert_int_equal(lookup(w, dir.number, "key", &none), 0);
+	assert_int_equal(w->store->opens, opens + 2);
 	assert_false(keyspace_lose(w->keyspace, 0, &directory, name));
 	assert_false(keyspace_lose(w->keyspace, key.number, &directory, name));
 	world_free(w);
@@ -352,13 +373,20 @@ static void a_fresh_listing_is_used_again(void **state)
 	struct world *w = world_new(NULL);
 	struct listing *l = NULL;
 	put_archive(w, "one", "x");
+	stopped_ns = 77 * NS_PER_SECOND;
 	assert_int_equal(
 		keyspace_listing(w->keyspace, NULL, 0, false, &l, NULL), -EAGAIN);
 	listing_unref(list(w, 0));
+	stopped_ns += 5 * NS_PER_SECOND - 1;
 	listing_unref(list(w, 0));
 	assert_int_equal(keyspace_listing(w->keyspace, NULL, 0, false, &l, NULL), 0);
 	listing_unref(l);
 	assert_int_equal(w->store->lists, 1);
+	stopped_ns++;
+	assert_int_equal(
+		keyspace_listing(w->keyspace, NULL, 0, false, &l, NULL), -EAGAIN);
+	listing_unref(list(w, 0));
+	assert_int_equal(w->store->lists, 2);
 	world_free(w);
 }
 

@@ -1,7 +1,6 @@
 #include "fs/gate.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "fetch/base/lock.h"
@@ -16,9 +15,9 @@ struct gate_queued {
 	struct gate_queued *next, *prev;
 };
 
-void gate_init(struct gate *g)
+void gate_init(struct gate *g, struct watcher *watcher)
 {
-	*g = (struct gate){.lock = PTHREAD_MUTEX_INITIALIZER};
+	*g = (struct gate){.lock = PTHREAD_MUTEX_INITIALIZER, .watcher = watcher};
 }
 
 void gate_finish(struct gate *g)
@@ -43,6 +42,8 @@ static void enqueue(struct gate *g, struct gate_queued *q)
 static void dequeue(struct gate *g, struct gate_queued *q)
 {
 	q->queued = false;
+	if (g->next_seen == q)
+		g->next_seen = q->next;
 	if (q->next)
 		q->next->prev = q->prev;
 	else
@@ -54,18 +55,19 @@ static void dequeue(struct gate *g, struct gate_queued *q)
 	g->waiting--;
 }
 
-static void answer_interrupted(struct gate_queued *q)
+static void drop(struct gate_queued *q)
 {
-	fuse_reply_err(q->job.req, EINTR);
+	q->job.drop(&q->job);
 	free(q);
 }
 
 /* On a thread of libfuse's, with req->lock held. Before the job is queued this can only
- * leave word; once it was taken out of the queue, its runner has its own function. */
+ * leave word; once it was taken out of the queue, its runner has its own function. What
+ * comes after a signal that is no reason to stop, the watcher sees. */
 static void on_interrupt(fuse_req_t req, void *data)
 {
 	struct gate_queued *q = data;
-	if (!thread_wants_stop(q->tid))
+	if (!thread_wants_stop(q->tid, true))
 		return;
 	{
 		LOCK_SCOPE(&q->gate->lock);
@@ -74,7 +76,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 			return;
 		dequeue(q->gate, q);
 	}
-	answer_interrupted(q);
+	drop(q);
 }
 
 static struct gate_queued *take_next(struct gate *g)
@@ -151,11 +153,13 @@ static void run_later(struct gate *g, struct job *job)
 	};
 	fuse_req_interrupt_func(job->req, on_interrupt, q);
 	enum verdict verdict = queue_or_enter(g, q);
-	if (verdict == VERDICT_QUEUED)
+	if (verdict == VERDICT_QUEUED) {
+		watcher_rouse(g->watcher);
 		return;
+	}
 	fuse_req_interrupt_func(q->job.req, NULL, NULL);
 	if (verdict == VERDICT_INTERRUPTED) {
-		answer_interrupted(q);
+		drop(q);
 		return;
 	}
 	q->job.run(&q->job);
@@ -171,20 +175,63 @@ void gate_run(struct gate *g, struct job *job)
 		run_later(g, job);
 }
 
+static struct gate_queued *take_first(struct gate *g)
+{
+	LOCK_SCOPE(&g->lock);
+	struct gate_queued *q = g->first;
+	if (q)
+		dequeue(g, q);
+	return q;
+}
+
+static struct gate_queued *take_first_of(struct gate *g, pid_t tid)
+{
+	LOCK_SCOPE(&g->lock);
+	struct gate_queued *q = g->first;
+	while (q && q->tid != tid)
+		q = q->next;
+	if (q)
+		dequeue(g, q);
+	return q;
+}
+
+/* One that was taken out. */
+static void turn_away(struct gate_queued *q)
+{
+	fuse_req_interrupt_func(q->job.req, NULL, NULL); /* as in leave() */
+	drop(q);
+}
+
 void gate_cancel_waiting(struct gate *g)
 {
-	for (;;) {
-		struct gate_queued *q;
-		{
-			LOCK_SCOPE(&g->lock);
-			q = g->first;
-			if (!q)
-				return;
-			dequeue(g, q);
-		}
-		fuse_req_interrupt_func(q->job.req, NULL, NULL);
-		answer_interrupted(q);
-	}
+	struct gate_queued *q;
+	while ((q = take_first(g)))
+		turn_away(q);
+}
+
+/* Begins behind the last that was returned, if there are more than that. */
+static size_t callers(void *arg, pid_t *ret, size_t most)
+{
+	struct gate *g = arg;
+	size_t count = 0;
+	LOCK_SCOPE(&g->lock);
+	struct gate_queued *q = g->next_seen ? g->next_seen : g->first;
+	for (; q && count < most; q = q->next)
+		ret[count++] = q->tid;
+	g->next_seen = q;
+	return count;
+}
+
+static void let_go(void *arg, pid_t tid)
+{
+	struct gate_queued *q;
+	while ((q = take_first_of(arg, tid)))
+		turn_away(q);
+}
+
+struct crowd gate_crowd(struct gate *g)
+{
+	return (struct crowd){.arg = g, .callers = callers, .let_go = let_go};
 }
 
 bool gate_has_room(struct gate *g)

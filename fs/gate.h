@@ -9,7 +9,8 @@
  * One that there is no memory to queue is let in: its worker then is one of those that
  * are kept free.
  *
- * A queued job ends at once when its caller wants to stop. The lock is a leaf.
+ * A queued job is dropped when its caller wants to stop: the queue is one of the
+ * watcher's crowds. The lock is a leaf.
  */
 #ifndef LARDER_FS_GATE_H
 #define LARDER_FS_GATE_H
@@ -19,13 +20,15 @@
 #include <stdint.h>
 
 #include "fs/fuse.h"
+#include "fs/watcher.h"
 
 #define GATE_MOST 128
 #define JOB_NAME  256 /* bytes, with the NUL */
 
 /* What a request asked, copied out of libfuse's buffer. Plain data. */
 struct job {
-	void (*run)(struct job *job); /* answers req */
+	void (*run)(struct job *job);  /* answers req */
+	void (*drop)(struct job *job); /* does, with EINTR: its caller did not wait */
 	void *arg;
 	fuse_req_t req;
 	uint64_t inode;
@@ -45,16 +48,20 @@ struct gate {
 	unsigned inside;                  /* under lock */
 	struct gate_queued *first, *last; /* under lock */
 	unsigned waiting;                 /* under lock: length of the queue */
+	struct gate_queued *next_seen;    /* under lock: where the watcher goes on */
+	struct watcher *watcher;          /* borrowed */
 };
 
-void gate_init(struct gate *g);
+void gate_init(struct gate *g, struct watcher *watcher);
 void gate_finish(struct gate *g); /* no job inside or waiting */
 
 /* Runs the job now or later. It is answered in any case. */
 void gate_run(struct gate *g, struct job *job);
 
-/* Answers every waiting job with EINTR. */
+/* Drops every waiting job. */
 void gate_cancel_waiting(struct gate *g);
+/* For the watcher: who waits. */
+struct crowd gate_crowd(struct gate *g);
 
 /* True: who came now would be let in, and many more. */
 bool gate_has_room(struct gate *g);

@@ -78,7 +78,11 @@ static int start(struct larderfs *l, const struct larderfs_options *o, struct er
 		.prefetch_all = o->prefetch == PREFETCH_ALL,
 		.timeout_ns = o->settings->timeout_ns,
 	};
-	r = requests_init(&l->requests);
+	const struct crowd crowds[] = {
+		requests_crowd(&l->requests),
+		gate_crowd(&l->gate),
+	};
+	r = watcher_start(&l->watcher, crowds, 2);
 	return r < 0 ? error_set_errno(e, r, "cannot start a thread") : 0;
 }
 
@@ -97,7 +101,8 @@ int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct
 		.arg = l,
 	};
 	slots_init(&l->slots);
-	gate_init(&l->gate);
+	requests_init(&l->requests, &l->watcher);
+	gate_init(&l->gate, &l->watcher);
 	setbacks_init(&l->setbacks);
 	complaints_init(&l->complaints);
 	feeder_init(&l->feeder);
@@ -161,6 +166,7 @@ void larderfs_cancel(struct larderfs *l)
 void larderfs_detach(struct larderfs *l)
 {
 	feeder_stop(&l->feeder);
+	watcher_stop(&l->watcher);
 	notifier_stop(l->notifier);
 }
 
@@ -181,6 +187,7 @@ void larderfs_free(struct larderfs *l)
 	notifier_free(l->notifier);
 	forget_everything(l);
 	keyspace_free(l->keyspace);
+	watcher_finish(&l->watcher);
 	requests_finish(&l->requests);
 	complaints_finish(&l->complaints);
 	feeder_finish(&l->feeder);

@@ -19,6 +19,7 @@
 #include "fs/request.h"
 #include "fs/setbacks.h"
 #include "fs/slots.h"
+#include "fs/watcher.h"
 
 struct larderfs {
 	struct owner_policy owner;
@@ -29,12 +30,13 @@ struct larderfs {
 	struct chunk_cache *cache; /* owned; NULL: none */
 	struct slots slots;
 	struct prefetcher *prefetcher; /* owned; NULL: none was wanted */
-	struct supply supply; /* the four above, for generations */
+	struct supply supply;          /* the four above, for generations */
 	struct doorway_hooks hooks;
 	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */
 
 	struct requests requests;
 	struct gate gate;
+	struct watcher watcher;
 	struct setbacks setbacks;
 	struct complaints complaints;
 	struct notifier *notifier; /* owned; NULL until the session is there */

@@ -26,6 +26,19 @@ int ops_place(struct larderfs *l, uint64_t inode, struct place *ret)
 	return 0;
 }
 
+static void note_setback(const struct job *job)
+{
+	struct larderfs *l = job->arg;
+	setbacks_note(&l->setbacks, clock_monotonic_ns(), job->subject, job->offset,
+		job->size, job->deadline_ns);
+}
+
+static void drop(struct job *job)
+{
+	note_setback(job);
+	fuse_reply_err(job->req, EINTR);
+}
+
 void ops_run_job(fuse_req_t req, const struct job *job)
 {
 	struct larderfs *l = ops_fs(req);
@@ -33,6 +46,7 @@ void ops_run_job(fuse_req_t req, const struct job *job)
 	uint64_t now_ns = clock_monotonic_ns();
 	copy.req = req;
 	copy.arg = l;
+	copy.drop = drop;
 	uint64_t usual_ns = now_ns + l->timeout_ns;
 	copy.deadline_ns = setbacks_deadline(
 		&l->setbacks, now_ns, job->subject, job->offset, job->size, usual_ns);
@@ -61,14 +75,16 @@ static void say_why(struct larderfs *l, const char *key, int code, const char *a
 int ops_explain(const struct job *job, const char *key, int code, const char *about,
 	const struct error *e, int (*errno_of)(int code))
 {
-	struct larderfs *l = job->arg;
 	int shown = errno_of(code);
-	if (code == -ECANCELED || shown == ENOENT)
+	bool let_go = code == -ECANCELED;
+	if (shown == ENOENT)
 		return shown;
-	if (!job->second_try) /* or else who tries often enough would fail for ever */
-		setbacks_note(&l->setbacks, clock_monotonic_ns(), job->subject,
-			job->offset, job->size, job->deadline_ns);
-	say_why(l, key, code, about, e);
+	/* Not a second try that failed: who tries often enough would fail for ever. Who
+	 * was let go did not fail; others that waited with it ask again. */
+	if (let_go || !job->second_try)
+		note_setback(job);
+	if (!let_go)
+		say_why(job->arg, key, code, about, e);
 	return shown;
 }
 

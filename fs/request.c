@@ -1,87 +1,37 @@
 #include "fs/request.h"
 
 #include <assert.h>
-#include <time.h>
 
 #include "fetch/base/lock.h"
-#include "fetch/base/thread.h"
 #include "fs/signals.h"
 
-#define LOOK_MOST 256 /* threads looked at in one round */
-
-static size_t watched_threads(struct requests *set, pid_t *ret)
+static size_t callers(void *arg, pid_t *ret, size_t most)
 {
+	struct requests *set = arg;
 	size_t count = 0;
-	for (struct request *r = set->first; r && count < LOOK_MOST; r = r->next)
-		if (r->watched)
-			ret[count++] = r->tid;
+	LOCK_SCOPE(&set->lock);
+	for (struct request *r = set->first; r && count < most; r = r->next)
+		ret[count++] = r->tid;
 	return count;
 }
 
-static void cancel_thread(struct requests *set, pid_t tid)
-{
-	LOCK_SCOPE(&set->lock);
-	for (struct request *r = set->first; r; r = r->next) {
-		if (!r->watched || r->tid != tid)
-			continue;
-		r->watched = false;
-		set->watched--;
-		cancel_fire(&r->cancel);
-	}
-}
-
-/* Cancels those watched whose callers now want to stop. */
-static void look_at_watched(struct requests *set)
-{
-	pid_t threads[LOOK_MOST];
-	size_t count;
-	{
-		LOCK_SCOPE(&set->lock);
-		count = watched_threads(set, threads);
-	}
-	for (size_t i = 0; i < count; i++)
-		if (thread_wants_stop(threads[i]))
-			cancel_thread(set, threads[i]);
-}
-
-static void pause_watching(struct requests *set)
-{
-	uint64_t until_ns = clock_monotonic_ns() + REQUESTS_WATCH_NS;
-	struct timespec t = {
-		.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
-		.tv_nsec = (long)(until_ns % NS_PER_SECOND),
-	};
-	pthread_cond_timedwait(&set->watch, &set->lock, &t);
-}
-
-/* Waits until it is time to look at somebody; false: it is the end. */
-static bool wait_for_turn(struct requests *set)
-{
-	LOCK_SCOPE(&set->lock);
-	while (!set->ending && !set->watched)
-		pthread_cond_wait(&set->watch, &set->lock);
-	if (!set->ending)
-		pause_watching(set);
-	return !set->ending;
-}
-
-static void *watch(void *arg)
+static void let_go(void *arg, pid_t tid)
 {
 	struct requests *set = arg;
-	while (wait_for_turn(set))
-		look_at_watched(set);
-	return NULL;
+	LOCK_SCOPE(&set->lock);
+	for (struct request *r = set->first; r; r = r->next)
+		if (r->tid == tid)
+			cancel_fire(&r->cancel);
 }
 
-int requests_init(struct requests *set)
+struct crowd requests_crowd(struct requests *set)
 {
-	*set = (struct requests){.lock = PTHREAD_MUTEX_INITIALIZER};
-	int r = condition_init(&set->watch);
-	if (r < 0)
-		return r;
-	r = thread_start(&set->watcher, watch, set);
-	set->watching = r == 0;
-	return r;
+	return (struct crowd){.arg = set, .callers = callers, .let_go = let_go};
+}
+
+void requests_init(struct requests *set, struct watcher *watcher)
+{
+	*set = (struct requests){.lock = PTHREAD_MUTEX_INITIALIZER, .watcher = watcher};
 }
 
 void requests_cancel_all(struct requests *set)
@@ -90,37 +40,22 @@ void requests_cancel_all(struct requests *set)
 	set->ending = true;
 	for (struct request *r = set->first; r; r = r->next)
 		cancel_fire(&r->cancel);
-	pthread_cond_broadcast(&set->watch);
 }
 
 void requests_finish(struct requests *set)
 {
 	requests_cancel_all(set);
 	assert(!set->first);
-	if (set->watching)
-		pthread_join(set->watcher, NULL);
-	pthread_cond_destroy(&set->watch);
 	pthread_mutex_destroy(&set->lock);
 }
 
-static void start_watching(struct request *r)
-{
-	LOCK_SCOPE(&r->set->lock);
-	if (r->watched)
-		return;
-	r->watched = true;
-	r->set->watched++;
-	pthread_cond_signal(&r->set->watch);
-}
-
-/* On a thread of libfuse's, with req->lock held. */
+/* On a thread of libfuse's, with req->lock held. What comes after a signal that is no
+ * reason to stop, the watcher sees. */
 static void on_interrupt(fuse_req_t req, void *data)
 {
 	struct request *r = data;
-	if (thread_wants_stop(r->tid))
+	if (thread_wants_stop(r->tid, true))
 		cancel_fire(&r->cancel);
-	else
-		start_watching(r);
 }
 
 static void join_set(struct request *r)
@@ -139,8 +74,6 @@ static void leave_set(struct request *r)
 {
 	struct requests *set = r->set;
 	LOCK_SCOPE(&set->lock);
-	if (r->watched)
-		set->watched--;
 	if (r->next)
 		r->next->prev = r->prev;
 	if (r->prev)
@@ -159,11 +92,12 @@ void request_begin(
 		.cancel = &r->cancel,
 		.priority = PRIORITY_DEMAND,
 	};
+	if (req)
+		r->tid = fuse_req_ctx(req)->pid;
 	join_set(r);
-	if (!req)
-		return;
-	r->tid = fuse_req_ctx(req)->pid;
-	fuse_req_interrupt_func(req, on_interrupt, r);
+	watcher_rouse(set->watcher);
+	if (req)
+		fuse_req_interrupt_func(req, on_interrupt, r);
 }
 
 void request_end(struct request *r)

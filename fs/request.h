@@ -4,9 +4,8 @@
  * request_begin() ... work with &r.call ... request_end(), then the answer: nothing may
  * refer to the fuse_req_t once it is answered, and request_end() sees to that.
  *
- * The set of all waiting requests lets the end of the mount end them, and the watcher
- * look again at those whose caller had a signal that was no reason to stop (the kernel
- * sends one INTERRUPT only).
+ * The set of all requests at work lets the end of the mount end them, and is one of the
+ * watcher's crowds.
  *
  * Lock order: libfuse's req->lock, then the set's lock, then the cancel's.
  */
@@ -18,8 +17,7 @@
 
 #include "fetch/base/call.h"
 #include "fs/fuse.h"
-
-#define REQUESTS_WATCH_NS (100 * NS_PER_MS)
+#include "fs/watcher.h"
 
 struct request {
 	fuse_req_t req;   /* borrowed, until it is answered; may be NULL */
@@ -27,22 +25,19 @@ struct request {
 	struct cancel cancel;
 	struct requests *set;
 	struct request *next, *prev; /* under the set's lock */
-	pid_t tid;                   /* who waits */
-	bool watched;                /* under the set's lock */
+	pid_t tid;                   /* who waits; 0: out of sight, or nobody */
 };
 
 struct requests {
 	pthread_mutex_t lock;
-	pthread_cond_t watch;  /* somebody is to be watched, or it is the end */
-	struct request *first; /* under lock */
-	unsigned watched;      /* under lock */
-	bool ending;           /* under lock: new requests are cancelled at once */
-	bool watching;         /* the thread runs */
-	pthread_t watcher;
+	struct request *first;   /* under lock */
+	bool ending;             /* under lock: new requests are cancelled at once */
+	struct watcher *watcher; /* borrowed */
 };
 
-/* Starts the watcher. 0 or -errno. */
-int requests_init(struct requests *set);
+void requests_init(struct requests *set, struct watcher *watcher);
+/* For the watcher: who is at work. */
+struct crowd requests_crowd(struct requests *set);
 /* Cancels every request, and every one that begins later. */
 void requests_cancel_all(struct requests *set);
 /* No request may be under way. */

@@ -4,7 +4,8 @@
  * When read-ahead of a page fails, the kernel asks for the page once more, on behalf of
  * the same system call. And callers that look up one name at the same time wait in the
  * kernel for the first one's answer; when that is a failure, the next one asks, and so
- * on. Such a try inherits the deadline of the one that failed: every system call ends
+ * on. So do those who wait for a page, or a name, that another has asked for, when that one
+ * is let go for a signal. Such a try inherits the deadline of the one that failed: every system call ends
  * within one --timeout, and a failure that came early still gets its second try. A
  * setback is forgotten SETBACK_NS after it happened: long enough for a caller on a busy
  * machine to come back.

@@ -10,6 +10,8 @@
 
 #include "fetch/base/cleanup.h"
 
+#define STATUS_MOST 8192 /* bytes; more than that has who is in a thousand groups */
+
 #define BIT(sig) (UINT64_C(1) << ((sig)-1))
 
 #define ASKED_TO_STOP                                                                    \
@@ -30,7 +32,7 @@ static bool mask_of(const char *status, const char *field, uint64_t *ret)
 	return true;
 }
 
-bool signals_say_stop(const char *status)
+bool signals_say_stop(const char *status, bool unseen)
 {
 	uint64_t own, shared, blocked, ignored, caught;
 	if (!mask_of(status, "\nSigPnd:", &own) ||
@@ -38,22 +40,24 @@ bool signals_say_stop(const char *status)
 		!mask_of(status, "\nSigBlk:", &blocked) ||
 		!mask_of(status, "\nSigIgn:", &ignored) ||
 		!mask_of(status, "\nSigCgt:", &caught))
-		return true;
+		return unseen;
 	uint64_t heard = (own | shared) & ~blocked & ~ignored;
 	return heard & (ASKED_TO_STOP | ~(caught | HARMLESS));
 }
 
-bool thread_wants_stop(pid_t tid)
+bool thread_wants_stop(pid_t tid, bool unseen)
 {
 	char path[64];
-	char status[8192];
+	char status[STATUS_MOST];
+	if (!tid)
+		return unseen;
 	snprintf(path, sizeof(path), "/proc/%ld/status", (long)tid);
 	CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (!tid || fd < 0)
-		return true;
+	if (fd < 0)
+		return unseen;
 	ssize_t len = read(fd, status, sizeof(status) - 1);
 	if (len <= 0)
-		return true;
+		return unseen;
 	status[len] = '\0';
-	return signals_say_stop(status);
+	return signals_say_stop(status, unseen);
 }

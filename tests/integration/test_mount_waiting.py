@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import unittest
+from pathlib import Path
 
 from larder_testlib import fuse
 from larder_testlib.faultproxy import FaultProxy
@@ -25,6 +27,7 @@ FILES = 300
 SIZE = 20_000  # bytes that do not compress
 LARGE = 8 << 20
 READERS = 48   # of one file
+GATE = 128     # so many requests at work send others into the queue
 
 # Waits for a name while signals come: SIGUSR1 is caught and counted, ^C is Python's own.
 WAITER = """\
@@ -37,6 +40,31 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 except OSError as error:
     print(error.errno, flush=True)
+"""
+
+# Reads a file's first page and says how that ended. Python catches ^C.
+READER = """\
+import hashlib, os, signal, sys
+signal.signal(signal.SIGCHLD, lambda *_: print("caught", flush=True))
+file = os.open(sys.argv[1], os.O_RDONLY)
+print("waiting", flush=True)
+try:
+    try:
+        print(hashlib.sha256(os.pread(file, 4096, 0)).hexdigest())
+    except OSError as error:
+        print(error.errno)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+# The same through a mapping. A fault is repeated when the handler has returned; this one
+# writes where the program was.
+MAPPER = """\
+import faulthandler, hashlib, mmap, os, signal, sys
+faulthandler.register(signal.SIGINT, file=sys.stdout)
+mapping = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, prot=mmap.PROT_READ)
+print("waiting", flush=True)
+print(hashlib.sha256(mapping[:4096]).hexdigest())
 """
 
 
@@ -162,6 +190,125 @@ class Waiting(unittest.TestCase):
         self.assertLess(time.monotonic() - begin, SLACK)
         said.close()
         waiter.wait(10)
+
+    def start(self, program, path):
+        """A process that is about to wait for the file, and ends with the test."""
+        reader = spawn([sys.executable, "-c", program, path], stdout=subprocess.PIPE)
+        self.addCleanup(reader.popen.stdout.close)
+        self.addCleanup(reader.kill)
+        self.assertEqual(reader.popen.stdout.readline(), b"waiting\n")
+        return reader
+
+    def two_readers(self, mount):
+        """The second waits for the page that the first has asked for."""
+        first = self.start(READER, mount.path / "large")
+        self.await_waiting(mount, 1)
+        second = self.start(READER, mount.path / "large")
+        self.await_in_kernel(second)
+        return first, second
+
+    @staticmethod
+    def await_in_kernel(reader):
+        """Waits until the process sleeps so that it wakes for no signal that it catches."""
+        wait_until(lambda: "\nState:\tD" in Path(f"/proc/{reader.pid}/status").read_text(),
+                   "the process to wait for a page")
+
+    def first_page(self):
+        return hashlib.sha256((self.tree / "large").read_bytes()[:4096]).hexdigest()
+
+    @staticmethod
+    def last_word(reader):
+        word = reader.popen.stdout.read().decode().split()[-1]
+        reader.wait(10)
+        return word
+
+    def assert_ended_by(self, number, *readers):
+        begin = time.monotonic()
+        for reader in readers:
+            os.kill(reader.pid, number)
+        self.assertEqual([self.last_word(reader) for reader in readers],
+                         ["interrupted"] * len(readers))
+        self.assertLess(time.monotonic() - begin, SLACK)
+
+    def test_who_catches_the_signal_stops_reading_ahead(self):
+        """The kernel, which waits for the page, does not interrupt what it reads ahead."""
+        mount = self.mount("--prefetch=none", key="k", timeout=30)
+        self.proxy.stall()
+        reader = self.start(READER, mount.path / "large")
+        self.await_waiting(mount, 1)
+        os.kill(reader.pid, signal.SIGCHLD)  # not for the file system to act upon
+        self.await_in_kernel(reader)
+        self.assert_ended_by(signal.SIGINT, reader)
+
+    def test_handlers_run_while_a_fault_waits(self):
+        mount = self.mount("--prefetch=none", key="k", timeout=30)
+        self.proxy.stall()
+        mapper = self.start(MAPPER, mount.path / "large")
+        self.await_waiting(mount, 1)
+        self.await_in_kernel(mapper)
+        begin = time.monotonic()
+        os.kill(mapper.pid, signal.SIGINT)
+        self.assertIn(b"most recent call first", mapper.popen.stdout.readline())
+        self.assertLess(time.monotonic() - begin, SLACK)
+        self.await_waiting(mount, 1)
+        self.proxy.clear()
+        self.assertEqual(self.last_word(mapper), self.first_page())
+
+    def test_who_waits_for_the_same_page_goes_on(self):
+        mount = self.mount("--prefetch=none", key="k", timeout=30)
+        self.proxy.stall()
+        first, second = self.two_readers(mount)
+        self.assert_ended_by(signal.SIGINT, first)
+        self.await_waiting(mount, 1)
+        self.proxy.clear()
+        self.assertEqual(self.last_word(second), self.first_page())
+
+    def test_who_goes_on_has_no_second_patience(self):
+        patience = 2 * TIMEOUT
+        mount = self.mount("--prefetch=none", key="k", timeout=patience)
+        self.proxy.stall()
+        begin = time.monotonic()
+        first, second = self.two_readers(mount)
+        time.sleep(max(0, begin + patience / 2 - time.monotonic()))
+        self.assert_ended_by(signal.SIGINT, first)
+        self.assertEqual(self.last_word(second), str(errno.EIO))
+        self.assertLess(time.monotonic() - begin, patience + SLACK)
+
+    def test_who_waits_for_the_page_of_another_ends_in_time(self):
+        """The kernel does not say that it waits: it hears the signal when the page fails."""
+        mount = self.mount("--prefetch=none", key="k")
+        self.proxy.stall()
+        begin = time.monotonic()
+        _, second = self.two_readers(mount)
+        os.kill(second.pid, signal.SIGINT)
+        self.assertEqual(self.last_word(second), "interrupted")
+        self.assertLess(time.monotonic() - begin, TIMEOUT + SLACK)
+
+    def test_signals_reach_who_queues_at_the_gate(self):
+        mount = self.mount("--prefetch=none", timeout=30)
+        self.assertIn("large", os.listdir(mount.path / "k"))
+        self.proxy.stall()
+        paths = [mount.path / "k" / f"{number % 10}" / f"file-{number}"
+                 for number in range(GATE)]
+        with concurrent.futures.ThreadPoolExecutor(GATE) as pool:
+            self.addCleanup(self.proxy.clear)  # lets the pool end, if this fails
+            reads = [pool.submit(self.timed, path.read_bytes) for path in paths]
+            self.await_waiting(mount, GATE)
+            try:
+                self.assert_queued_are_let_go(mount)
+            finally:
+                self.proxy.clear()
+            self.assertEqual({read.result()[0] for read in reads}, {0})
+
+    def assert_queued_are_let_go(self, mount):
+        waiter = self.start(WAITER, mount.path / "other")
+        self.await_waiting(mount, GATE + 1)
+        reader = self.start(READER, mount.path / "k/large")
+        self.await_waiting(mount, GATE + 2)
+        os.kill(waiter.pid, signal.SIGUSR1)
+        os.kill(reader.pid, signal.SIGCHLD)
+        self.await_waiting(mount, GATE + 2)
+        self.assert_ended_by(signal.SIGINT, waiter, reader)
 
     def test_one_name_that_waits_holds_no_other(self):
         mount = self.mount()

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,7 +185,7 @@ static bool says_stop(const char *own, const char *shared, const char *blocked,
 		"1\nSigPnd:\t%s\nShdPnd:\t%s\nSigBlk:\t%s\nSigIgn:\t%s\n"
 		"SigCgt:\t%s\nCapInh:\t0\n",
 		own, shared, blocked, ignored, caught);
-	return signals_say_stop(status);
+	return signals_say_stop(status, false);
 }
 
 #define NONE "0000000000000000"
@@ -215,12 +216,16 @@ static void only_ends_end_a_wait(void **state)
 	assert_false(says_stop(NONE, INT, NONE, INT, NONE));
 }
 
-static void what_cannot_be_read_stops(void **state)
+static void what_cannot_be_read_is_as_one_takes_it(void **state)
 {
-	assert_true(signals_say_stop(""));
-	assert_true(signals_say_stop("Name:\tx\nSigPnd:\t0\n"));
-	assert_true(thread_wants_stop(0));
-	assert_false(thread_wants_stop(getpid()));
+	for (int unseen = 0; unseen < 2; unseen++) {
+		assert_int_equal(signals_say_stop("", unseen), unseen);
+		assert_int_equal(
+			signals_say_stop("Name:\tx\nSigPnd:\t0\n", unseen), unseen);
+		assert_int_equal(thread_wants_stop(0, unseen), unseen);
+		assert_int_equal(thread_wants_stop(INT_MAX, unseen), unseen);
+		assert_false(thread_wants_stop(getpid(), unseen));
+	}
 }
 
 /* --- setbacks ----------------------------------------------------------------------- */
@@ -374,7 +379,7 @@ int main(void)
 		cmocka_unit_test(sizes_links_and_times_are_told),
 		cmocka_unit_test(names_of_one_file_have_one_inode),
 		cmocka_unit_test(only_ends_end_a_wait),
-		cmocka_unit_test(what_cannot_be_read_stops),
+		cmocka_unit_test(what_cannot_be_read_is_as_one_takes_it),
 		cmocka_unit_test(a_second_try_inherits_the_deadline),
 		cmocka_unit_test(the_earliest_deadline_counts),
 		cmocka_unit_test(old_setbacks_give_way),

@@ -5,6 +5,7 @@
 #include "fetch/base/lock.h"
 #include "fs/signals.h"
 
+/* All of them: the gate lets GATE_MOST in, which are fewer than the watcher looks at. */
 static size_t callers(void *arg, pid_t *ret, size_t most)
 {
 	struct requests *set = arg;

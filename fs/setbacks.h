@@ -4,10 +4,10 @@
  * When read-ahead of a page fails, the kernel asks for the page once more, on behalf of
  * the same system call. And callers that look up one name at the same time wait in the
  * kernel for the first one's answer; when that is a failure, the next one asks, and so
- * on. So do those who wait for a page, or a name, that another has asked for, when that one
- * is let go for a signal. Such a try inherits the deadline of the one that failed: every system call ends
- * within one --timeout, and a failure that came early still gets its second try. A
- * setback is forgotten SETBACK_NS after it happened: long enough for a caller on a busy
+ * on. So do those who wait for a page or a name that another has asked for, when that one
+ * is let go for a signal. Such a try inherits the deadline of the one before: every system
+ * call ends within one --timeout, and a failure that came early still gets its second try.
+ * A setback is forgotten SETBACK_NS after it happened: long enough for a caller on a busy
  * machine to come back.
  *
  * One ring, the oldest gives way: when a store hangs, all who wait for it fail at the same
@@ -49,7 +49,7 @@ void setbacks_finish(struct setbacks *s);
 uint64_t setbacks_subject(uint64_t directory, const char *name);
 
 /* What was asked about bytes [offset, offset + len) of the subject, until deadline_ns,
- * failed now. */
+ * failed now, or was let go. */
 void setbacks_note(struct setbacks *s, uint64_t now_ns, uint64_t subject, uint64_t offset,
 	uint64_t len, uint64_t deadline_ns);
 

@@ -102,10 +102,11 @@ static struct world *world_new(void)
 	};
 	l->hooks = (struct doorway_hooks){.opened = on_opened};
 	slots_init(&l->slots);
-	gate_init(&l->gate);
+	assert_int_equal(watcher_start(&l->watcher, NULL, 0), 0);
+	gate_init(&l->gate, &l->watcher);
 	setbacks_init(&l->setbacks);
 	complaints_init(&l->complaints);
-	assert_int_equal(requests_init(&l->requests), 0);
+	requests_init(&l->requests, &l->watcher);
 	assert_int_equal(keyspace_new(&l->supply, &l->hooks, NULL, &l->keyspace), 0);
 	assert_int_equal(notifier_new(&silent, &l->notifier), 0);
 	return w;
@@ -116,6 +117,7 @@ static void world_free(struct world *w)
 	struct larderfs *l = &w->fs;
 	notifier_free(l->notifier);
 	keyspace_free(l->keyspace);
+	watcher_finish(&l->watcher);
 	requests_finish(&l->requests);
 	complaints_finish(&l->complaints);
 	setbacks_finish(&l->setbacks);

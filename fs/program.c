@@ -26,7 +26,7 @@ struct run {
 	struct mountpoint place;
 	struct daemon daemon;
 	struct ending *ending;
-	int log_fd;            /* -1: syslog */
+	int log_fd; /* or LOG_TO_SYSLOG */
 	struct larderfs *fs;
 	struct metrics_file metrics;
 	struct mount_session *session;
@@ -109,7 +109,7 @@ static void tell_person(struct run *run)
 static int open_log(struct run *run, struct error *e)
 {
 	const char *path = run->options->said.log_file;
-	run->log_fd = run->options->said.foreground ? STDERR_FILENO : -1;
+	run->log_fd = run->options->said.foreground ? STDERR_FILENO : LOG_TO_SYSLOG;
 	if (!path)
 		return 0;
 	run->log_fd =
@@ -123,11 +123,7 @@ static int open_log(struct run *run, struct error *e)
 /* From now on the log goes where a daemon's goes. */
 static void switch_log(const struct run *run)
 {
-	enum log_level most = log_level_of(&run->options->said, true);
-	if (run->log_fd >= 0)
-		log_init("larderfs", most, run->log_fd);
-	else
-		log_init_syslog("larderfs", most);
+	log_init_daemon("larderfs", log_level_of(&run->options->said, true), run->log_fd);
 }
 
 /* options.c has refused all other words. */
@@ -295,7 +291,7 @@ int larderfs_main(int argc, char **argv)
 	if (harden_process() < 0)
 		log_debug("cores cannot be turned off: %s", strerror(errno));
 	struct fs_options o;
-	struct run run = {.options = &o, .daemon.report = -1, .log_fd = -1};
+	struct run run = {.options = &o, .daemon.report = -1, .log_fd = LOG_TO_SYSLOG};
 	fs_options_init(&o);
 	int code = run_larderfs(&run, &o, argc, argv);
 	fs_options_finish(&o);

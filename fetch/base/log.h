@@ -5,13 +5,19 @@
  * aloud, and say it once. A line is written with one write(2), so lines of several
  * threads do not mix. Control characters in a message are replaced by '?'.
  *
- * log_init() and log_init_syslog() may be called again while other threads log; a line
- * goes to the old place or to the new one.
+ * A daemon's log never waits: where nobody reads it, lines are lost and counted, and the
+ * next line that finds room comes after one that tells how many. The exception is a file
+ * on a disk that hangs, which no call can tell beforehand.
+ *
+ * log_init() and log_init_daemon() may be called while other threads log; a line goes to
+ * the old place or to the new one.
  */
 #ifndef LARDER_FETCH_BASE_LOG_H
 #define LARDER_FETCH_BASE_LOG_H
 
 #include <stdbool.h>
+
+#define LOG_TO_SYSLOG -1
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
@@ -19,8 +25,9 @@ enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
  * `most` is dropped. Before this is called: standard error, LOG_WARNING, "larder". */
 void log_init(const char *program, enum log_level most, int fd);
 
-/* Lines go to syslog(3), facility daemon. program is borrowed for ever. */
-void log_init_syslog(const char *program, enum log_level most);
+/* The same for a daemon's log, once; program is borrowed for ever. fd: or LOG_TO_SYSLOG,
+ * facility daemon. */
+void log_init_daemon(const char *program, enum log_level most, int fd);
 
 /* True when a line of this level would be written: guards costly arguments. */
 bool log_wants(enum log_level level);

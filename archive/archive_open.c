@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "archive/foreign.h"
+#include "archive/foreign_copy.h"
 #include "archive/foreign_shelf.h"
 #include "archive/format.h"
 #include "fetch/base/io.h"
@@ -14,12 +15,14 @@ struct made {
 	struct range_source *local; /* owned; NULL: a plain tar's */
 };
 
-/* fd is taken over. */
-static int load_converted(int fd, const struct archive_opening *o,
-	const struct call *call, struct made *ret, struct error *e)
+/* fd is taken over. shelf NULL: it has no name. */
+static int load_converted(const struct foreign_shelf *shelf, int fd,
+	const struct archive_opening *o, const struct call *call, struct made *ret,
+	struct error *e)
 {
 	CLEANUP(cleanup_range_source) struct range_source *local = NULL;
-	int r = file_source_new(fd, &local, e);
+	int r = shelf ? foreign_copy_new(shelf, &o->origin, fd, o->name, &local, e)
+		      : file_source_new(fd, &local, e);
 	if (r == 0)
 		r = archive_load_local(local, call, o->name, &ret->archive, e);
 	if (r == 0)
@@ -49,16 +52,19 @@ static int load_shelved(const struct foreign_shelf *shelf,
 {
 	enum foreign_form form;
 	struct error e = {0};
+	struct stat what;
 	CLEANUP(cleanup_close) int fd = -1;
 	int r = foreign_shelf_find(shelf, &o->origin, &form, &fd);
 	if (r < 0)
 		return r;
+	if (fstat(fd, &what) < 0)
+		return -errno;
 	r = form == FORM_PLAIN ? load_plain(fd, o, ret, &e)
-			       : load_converted(steal_fd(&fd), o, call, ret, &e);
+			       : load_converted(shelf, steal_fd(&fd), o, call, ret, &e);
 	if (r == 0 || r == -ENOMEM)
 		return r;
 	log_debug("'%s' is converted anew: %s", o->name, e.text);
-	foreign_shelf_remove(shelf, &o->origin, form);
+	foreign_shelf_remove(shelf, &o->origin, form, &what);
 	return -ENOENT;
 }
 
@@ -71,8 +77,10 @@ static int convert(const struct foreign_object *object,
 	if (r < 0)
 		return r;
 	/* A name is a help for the next time, not a need. */
-	foreign_draft_keep(draft, FORM_CONVERTED);
-	return load_converted(steal_fd(&draft->fd), o, call, ret, e);
+	const struct foreign_shelf *shelf = draft->shelf;
+	if (foreign_draft_keep(draft, FORM_CONVERTED) < 0)
+		shelf = NULL;
+	return load_converted(shelf, steal_fd(&draft->fd), o, call, ret, e);
 }
 
 static int keep_index(struct foreign_draft *draft, const struct buf *index,

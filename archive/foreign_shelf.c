@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
 #include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
@@ -95,12 +94,21 @@ int foreign_shelf_find(const struct foreign_shelf *s, const struct digest *d,
 	return -ENOENT;
 }
 
-void foreign_shelf_remove(
-	const struct foreign_shelf *s, const struct digest *d, enum foreign_form form)
+static bool has_name(
+	const struct foreign_shelf *s, const struct stat *what, const char *name)
+{
+	struct stat named;
+	return fstatat(s->dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       what->st_ino == named.st_ino && what->st_dev == named.st_dev;
+}
+
+void foreign_shelf_remove(const struct foreign_shelf *s, const struct digest *d,
+	enum foreign_form form, const struct stat *what)
 {
 	char name[NAME_SIZE];
 	name_of(d, suffixes[form], name);
-	unlinkat(s->dir, name, 0);
+	if (has_name(s, what, name))
+		unlinkat(s->dir, name, 0);
 }
 
 /* --- making room ---------------------------------------------------------------------
@@ -198,10 +206,8 @@ static int lock_patiently(int fd, const struct call *call)
 /* Whoever had the lock before may have renamed the file, or removed it. */
 static bool still_has_name(const struct foreign_shelf *s, int fd, const char *name)
 {
-	struct stat held, named;
-	return fstat(fd, &held) == 0 &&
-	       fstatat(s->dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+	struct stat held;
+	return fstat(fd, &held) == 0 && has_name(s, &held, name);
 }
 
 int foreign_draft_begin(const struct foreign_shelf *s, const struct digest *d,

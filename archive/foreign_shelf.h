@@ -18,6 +18,7 @@
 #define LARDER_ARCHIVE_FOREIGN_SHELF_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "fetch/base/call.h"
 #include "fetch/base/digest.h"
@@ -38,9 +39,10 @@ void foreign_shelf_finish(struct foreign_shelf *s);
 int foreign_shelf_find(const struct foreign_shelf *s, const struct digest *d,
 	enum foreign_form *ret_form, int *ret_fd);
 
-/* Removes what turned out to be damaged. */
-void foreign_shelf_remove(
-	const struct foreign_shelf *s, const struct digest *d, enum foreign_form form);
+/* Removes what turned out to be damaged, the file that fstat(2) said *what of: unless
+ * another one has its name by now. */
+void foreign_shelf_remove(const struct foreign_shelf *s, const struct digest *d,
+	enum foreign_form form, const struct stat *what);
 
 struct foreign_draft {
 	const struct foreign_shelf *shelf; /* borrowed; NULL: the file has no name */

@@ -110,11 +110,13 @@ static int fetch(const struct chunk_read *r, size_t begin, size_t end)
 
 static int say_wrong(const struct chunk_read *r, size_t i)
 {
-	return error_set(r->e, -EBADMSG,
+	error_set(r->e, -EBADMSG,
 		"frame %zu of '%s' (%zu bytes at offset %llu) has a wrong digest, "
 		"fetched twice",
 		i, r->s->name, chunk_len(r->s, i),
 		(unsigned long long)r->s->table.offsets[i]);
+	range_source_condemn(r->s->inner, r->e);
+	return -EBADMSG;
 }
 
 /* A transfer may damage bytes once; twice in the same place is the object's fault. */

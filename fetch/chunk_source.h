@@ -11,7 +11,8 @@
  *
  *   cache, wrong digest    the cache entry is dropped, the chunk is fetched
  *   inner, wrong digest    fetched once more, alone; wrong again: -EBADMSG, naming the
- *                          chunk, its offset and the object
+ *                          chunk, its offset and the object, and the inner source is
+ *                          condemned
  *   inner -ESTALE/-ENOENT  the fallback is asked for each chunk by digest; what it cannot
  *                          give leaves the inner error
  *

@@ -20,6 +20,12 @@ int range_source_read(struct range_source *s, const struct call *call, uint64_t 
 	return s->ops->read(s, call, offset, len, buf, e);
 }
 
+void range_source_condemn(struct range_source *s, struct error *e)
+{
+	if (s->ops->condemn)
+		s->ops->condemn(s, e);
+}
+
 void range_source_free(struct range_source *s)
 {
 	if (s)

@@ -29,6 +29,7 @@ struct range_source;
 struct range_source_ops {
 	int (*read)(struct range_source *s, const struct call *call, uint64_t offset,
 		size_t len, void *buf, struct error *e);
+	void (*condemn)(struct range_source *s, struct error *e); /* NULL: does nothing */
 	void (*free)(struct range_source *s);
 };
 
@@ -42,6 +43,10 @@ struct range_source {
  * anything. len 0 succeeds. */
 int range_source_read(struct range_source *s, const struct call *call, uint64_t offset,
 	size_t len, void *buf, struct error *e);
+
+/* What was read is wrong, and so it is when it is read again. A source that only holds a
+ * copy lets go of it, and says so in *e (or NULL); its reads go on as before. */
+void range_source_condemn(struct range_source *s, struct error *e);
 
 /* Accepts NULL. No read may be under way. */
 void range_source_free(struct range_source *s);

@@ -1,5 +1,6 @@
 """Tarballs and zips of other programs: restored, listed and mounted as these unpack them."""
 
+import errno
 import io
 import json
 import os
@@ -139,6 +140,28 @@ class Foreign(unittest.TestCase):
         run("unzip", "-q", self.place / "k.zip", "-d", unpacked)
         self.put("k.zip", self.place / "k.zip")
         self.check("k.zip", unpacked, root=False, xattrs=False, mtime=False)
+
+    def test_damage_to_what_was_converted_heals(self):
+        """The first mount that meets it fails and says so, the second has a new copy."""
+        name, content = "k.tar.gz", os.urandom(1 << 20)
+        with tarfile.open(self.place / name, "w:gz") as tar:
+            member = tarfile.TarInfo("file")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        self.put(name, self.place / name)
+        larder("ls", "--key", name, self.store, env=self.env)
+        [converted] = (self.cache / "converted").iterdir()
+        data = bytearray(converted.read_bytes())
+        data[1000] ^= 1
+        converted.write_bytes(data)
+        with self.mounted(name) as mount:
+            with self.assertRaises(OSError) as caught:
+                (mount.path / "file").read_bytes()
+            self.assertEqual(caught.exception.errno, errno.EIO)
+            self.assertEqual(mount.log().count(
+                f"what '{name}' was converted to is damaged"), 1, mount.log())
+        with self.mounted(name) as mount:
+            self.assertEqual((mount.path / "file").read_bytes(), content)
 
     def large_tar(self):
         path = self.place / "large.tar"

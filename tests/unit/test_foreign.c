@@ -438,8 +438,8 @@ static void the_same_content_has_the_same_identity(void **state)
 		digest_equal(archive_identity(a.archive), archive_identity(b.archive)));
 }
 
-/* Writes over a byte of the one file that was kept, from its end. */
-static void damage_kept(const struct world *w, long from_end)
+/* The path of the one file that was kept. */
+static const char *kept(const struct world *w)
 {
 	DIR *dir = opendir(scratch_path(&w->cache, "converted"));
 	char path[512] = "";
@@ -448,11 +448,17 @@ static void damage_kept(const struct world *w, long from_end)
 		if (d->d_name[0] != '.')
 			snprintf(path, sizeof(path), "converted/%s", d->d_name);
 	closedir(dir);
-	FILE *f = fopen(scratch_path(&w->cache, path), "r+");
+	return scratch_path(&w->cache, path);
+}
+
+/* Writes over a byte of the one file that was kept, at, or from its end. */
+static void damage_kept(const struct world *w, long at, int whence)
+{
+	FILE *f = fopen(kept(w), "r+");
 	assert_non_null(f);
-	fseek(f, -from_end, SEEK_END);
+	fseek(f, at, whence);
 	int c = fgetc(f);
-	fseek(f, -from_end, SEEK_END);
+	fseek(f, -1, SEEK_CUR);
 	fputc(c ^ 0x55, f);
 	fclose(f);
 }
@@ -465,11 +471,60 @@ static void what_was_kept_and_damaged_is_made_anew(void **state)
 		world_init(&w, "pax", "gzip", NULL, ordinary);
 		open_well(&w);
 		close_world(&w);
-		damage_kept(&w, at);
+		damage_kept(&w, -at, SEEK_END);
 		open_well(&w);
 		expect_content(&w, "dir/file", "hello");
 		expect_random(&w, "big", "big", BIG);
 	}
+}
+
+/* A frame is looked at when it is read: whoever meets the damage fails, the next does not. */
+static void a_kept_frame_that_is_damaged_is_made_anew(void **state)
+{
+	(void)state;
+	CLEANUP(world_finish) struct world w;
+	world_init(&w, "pax", "gzip", NULL, ordinary);
+	open_well(&w);
+	close_world(&w);
+	damage_kept(&w, 100, SEEK_SET);
+	open_well(&w);
+	static char content[BIG];
+	size_t len;
+	int small = reader_read(w.reader, CALL_PATIENT, find(&w, "dir/file"), 0, BIG, content,
+		&len, &w.e);
+	int big = small < 0 ? small
+			    : reader_read(w.reader, CALL_PATIENT, find(&w, "big"), 0, BIG,
+				      content, &len, &w.e);
+	assert_int_equal(big, -EBADMSG);
+	assert_non_null(strstr(w.e.text, "the next opening converts it anew"));
+	assert_int_equal(scratch_count(&w.cache, "converted"), 0);
+	close_world(&w);
+	open_well(&w);
+	expect_content(&w, "dir/file", "hello");
+	expect_random(&w, "big", "big", BIG);
+}
+
+static void what_took_the_place_of_the_damaged_stays(void **state)
+{
+	(void)state;
+	CLEANUP(world_finish) struct world w;
+	world_init(&w, "pax", "gzip", NULL, ordinary);
+	open_well(&w);
+	close_world(&w);
+	const char *path = kept(&w);
+	assert_int_equal(rename(path, scratch_path(&w.cache, "good")), 0);
+	open_well(&w);
+	close_world(&w);
+	damage_kept(&w, 100, SEEK_SET);
+	open_well(&w);
+	assert_int_equal(rename(scratch_path(&w.cache, "good"), path), 0);
+	range_source_condemn(w.local, &w.e);
+	assert_int_equal(w.e.code, -EBADMSG);
+	close_world(&w);
+	unsigned reads = scripted_reads(&w.source);
+	open_well(&w);
+	expect_random(&w, "big", "big", BIG);
+	assert_int_equal(scripted_reads(&w.source), reads);
 }
 
 static const struct member large[] = {
@@ -520,7 +575,7 @@ static void a_damaged_index_of_a_plain_tar_is_made_anew(void **state)
 	world_init(&w, "pax", "none", NULL, large);
 	open_well(&w);
 	close_world(&w);
-	damage_kept(&w, 30);
+	damage_kept(&w, -30, SEEK_END);
 	open_well(&w);
 	expect_content(&w, "small", "small");
 }
@@ -561,6 +616,8 @@ int main(void)
 		cmocka_unit_test(the_second_time_nothing_is_read),
 		cmocka_unit_test(the_same_content_has_the_same_identity),
 		cmocka_unit_test(what_was_kept_and_damaged_is_made_anew),
+		cmocka_unit_test(a_kept_frame_that_is_damaged_is_made_anew),
+		cmocka_unit_test(what_took_the_place_of_the_damaged_stays),
 		cmocka_unit_test(a_plain_tar_is_read_where_it_is),
 		cmocka_unit_test(a_plain_tar_that_is_cut_off_is_refused),
 		cmocka_unit_test(a_damaged_index_of_a_plain_tar_is_made_anew),

@@ -235,6 +235,11 @@ struct frame *frame_acquire(struct frame_cache *c, uint32_t number, bool *ret_cl
 	return frame_ref(c, f);
 }
 
+void frame_cache_observe(struct frame_cache *c, const struct reader_observer *o)
+{
+	c->observer = o;
+}
+
 bool frame_cache_lacks(struct frame_cache *c, uint32_t first, size_t count)
 {
 	LOCK_SCOPE(&c->lock);

@@ -28,6 +28,8 @@ DEFINE_CLEANUP(cleanup_frame_cache, struct frame_cache, frame_cache_free);
  * reader_spans(). */
 int frame_cache_get(struct frame_cache *c, const struct call *call, uint32_t first,
 	size_t count, struct frame **ret, uint64_t *ret_waited_ns, struct error *e);
+/* Whose `awaited` is called; reader_observe()'s contract. */
+void frame_cache_observe(struct frame_cache *c, const struct reader_observer *o);
 /* Is one of [first, first + count) absent now? */
 bool frame_cache_lacks(struct frame_cache *c, uint32_t first, size_t count);
 

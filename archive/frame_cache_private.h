@@ -22,6 +22,7 @@ struct run {
 
 struct frame {
 	uint32_t number;
+	bool ahead;                  /* claimed by a prefetch */
 	enum frame_state state;      /* this and the next four: under lock */
 	unsigned refs;               /* owner, waiters, holders */
 	struct run *run;             /* while FETCHED or DECODING */
@@ -36,7 +37,8 @@ struct frame_cache {
 	const char *name; /* borrowed, like ix and source */
 	const struct index *ix;
 	struct range_source *source;
-	size_t spare_max; /* bytes */
+	const struct reader_observer *observer; /* borrowed; NULL: none */
+	size_t spare_max;                       /* bytes */
 	struct decoders decoders;
 
 	pthread_mutex_t lock;          /* guards the rest */

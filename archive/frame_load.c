@@ -166,10 +166,25 @@ static void decode_fetched(
 			decode(c, frames[i]);
 }
 
+static enum frame_state state_of(struct frame_cache *c, struct frame *f)
+{
+	LOCK_SCOPE(&c->lock);
+	return f->state;
+}
+
+/* Before a demand waits for f: a guess that somebody waits for is none any more. */
+static void hurry(struct frame_cache *c, struct frame *f)
+{
+	const struct reader_observer *o = c->observer;
+	if (o && o->awaited && f->ahead && state_of(c, f) == LOADING)
+		o->awaited(o->arg, f->number);
+}
+
 /* Waits until something is to be done about f: 0, or the call's end. */
 static int wait_for(struct frame_cache *c, const struct call *call, struct frame *f)
 {
 	int r = 0;
+	hurry(c, f);
 	call_attach(call, &c->lock, &f->changed);
 	pthread_mutex_lock(&c->lock);
 	while (r == 0 && (f->state == LOADING || f->state == DECODING))
@@ -201,12 +216,6 @@ static int try_anew(
 	if (!next)
 		return error_set(e, -ENOMEM, "no memory to read '%s'", c->name);
 	return claimed ? load_run(c, call, f, 1, false, e) : 0;
-}
-
-static enum frame_state state_of(struct frame_cache *c, struct frame *f)
-{
-	LOCK_SCOPE(&c->lock);
-	return f->state;
 }
 
 /* Brings one frame to READY; *f may become another attempt. */
@@ -275,6 +284,8 @@ int frame_cache_get(struct frame_cache *c, const struct call *call, uint32_t fir
 	if (ready)
 		return 0;
 	uint64_t begin = clock_monotonic_ns();
+	for (size_t i = 0; i < count; i++)
+		hurry(c, ret[i]);
 	r = load_claimed(c, call, ret, claimed, count, false, e);
 	if (r == 0)
 		decode_fetched(c, ret, count);
@@ -301,6 +312,7 @@ static size_t claim_ahead(
 		ret[n] = frame_new(c, *at);
 		if (!ret[n])
 			break;
+		ret[n]->ahead = true;
 		++n;
 		++*at;
 	}

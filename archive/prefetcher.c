@@ -9,9 +9,10 @@
 
 /* A thread of the pool. */
 struct worker {
-	struct prefetcher *pool; /* borrowed */
-	struct prefetching *at;  /* whose wish it reads; NULL: none; under lock */
-	struct cancel cancel;    /* of that wish; made anew, under lock, for each */
+	struct prefetcher *pool;    /* borrowed */
+	struct prefetching *at;     /* whose wish it reads; NULL: none; under lock */
+	struct readahead_wish wish; /* written under lock */
+	struct cancel cancel;       /* of that wish; made anew, under lock, for each */
 	pthread_t thread;
 };
 
@@ -62,12 +63,12 @@ static struct prefetching *find_wish(struct prefetcher *p, struct readahead_wish
 }
 
 /* Waits for a wish and takes it up. NULL: the pool ends. */
-static struct prefetching *take_wish(struct worker *w, struct readahead_wish *ret)
+static struct prefetching *take_wish(struct worker *w)
 {
 	struct prefetcher *p = w->pool;
 	LOCK_SCOPE(&p->lock);
 	struct prefetching *f;
-	while (!p->stop && !(f = find_wish(p, ret)))
+	while (!p->stop && !(f = find_wish(p, &w->wish)))
 		pthread_cond_wait(&p->wished, &p->lock);
 	if (p->stop)
 		return NULL;
@@ -79,13 +80,12 @@ static struct prefetching *take_wish(struct worker *w, struct readahead_wish *re
 	return f;
 }
 
-static void put_down(struct worker *w, struct prefetching *f,
-	const struct readahead_wish *wish, int code)
+static void put_down(struct worker *w, struct prefetching *f, int code)
 {
 	struct prefetcher *p = w->pool;
 	LOCK_SCOPE(&p->lock);
 	if (code < 0)
-		readahead_failed(f->policy, wish);
+		readahead_failed(f->policy, &w->wish);
 	f->at_work--;
 	w->at = NULL;
 	cancel_finish(&w->cancel);
@@ -146,10 +146,9 @@ static int read_wish(
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	struct readahead_wish wish;
 	struct prefetching *f;
-	while ((f = take_wish(w, &wish)))
-		put_down(w, f, &wish, read_wish(f, &w->cancel, &wish));
+	while ((f = take_wish(w)))
+		put_down(w, f, read_wish(f, &w->cancel, &w->wish));
 	return NULL;
 }
 
@@ -220,6 +219,23 @@ static void see_miss(void *arg, uint32_t first, uint32_t count)
 		pthread_cond_signal(&f->pool->wished);
 }
 
+static bool reads(const struct worker *w, const struct prefetching *f, uint32_t frame)
+{
+	return w->at == f && frame >= w->wish.first &&
+	       frame - w->wish.first < w->wish.count;
+}
+
+/* Who brings the frame shall not queue behind demands for others. */
+static void see_wait(void *arg, uint32_t frame)
+{
+	struct prefetching *f = arg;
+	struct prefetcher *p = f->pool;
+	LOCK_SCOPE(&p->lock);
+	for (unsigned i = 0; i < p->threads; i++)
+		if (reads(&p->workers[i], f, frame))
+			cancel_hurry(&p->workers[i].cancel);
+}
+
 static void see_demand(void *arg, uint32_t first, uint32_t count, uint64_t waited_ns)
 {
 	struct prefetching *f = arg;
@@ -284,7 +300,7 @@ int prefetching_begin(struct prefetcher *p, struct reader *r,
 	tell_parts(f->policy, ix);
 	if (options->all)
 		readahead_want_all(f->policy);
-	f->observer = (struct reader_observer){see_miss, see_demand, f};
+	f->observer = (struct reader_observer){see_miss, see_wait, see_demand, f};
 	reader_observe(r, &f->observer);
 	LOCK_SCOPE(&p->lock);
 	join_ring(p, f);

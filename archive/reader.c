@@ -200,6 +200,7 @@ void reader_link(struct reader *r, struct link_facts *ret)
 void reader_observe(struct reader *r, const struct reader_observer *o)
 {
 	r->observer = o;
+	frame_cache_observe(r->frames, o);
 }
 
 void reader_stats(struct reader *r, struct reader_stats *ret)

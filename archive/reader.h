@@ -76,6 +76,9 @@ void reader_link(struct reader *r, struct link_facts *ret);
 struct reader_observer {
 	/* Some of the frames [first, first + count) are absent, and will be read now. */
 	void (*miss)(void *arg, uint32_t first, uint32_t count);
+	/* A prefetch is reading the frame, and a demand will wait for that; NULL: nobody
+	 * wants to know. */
+	void (*awaited)(void *arg, uint32_t frame);
 	/* The frames were got, and took waited_ns to come (0: were there). */
 	void (*met)(void *arg, uint32_t first, uint32_t count, uint64_t waited_ns);
 	void *arg;

@@ -264,6 +264,19 @@ static void submit(struct transfer *t, struct transfer_task *task)
 	curl_multi_wakeup(t->multi);
 }
 
+/* A guess that somebody waits for takes its place among the demands. */
+static void promote(struct transfer *t, struct transfer_task *task)
+{
+	pthread_mutex_lock(&t->lock);
+	if (task->queued) {
+		queue_remove(&t->queue, task);
+		task->priority = PRIORITY_DEMAND;
+		queue_push(&t->queue, task);
+	}
+	pthread_mutex_unlock(&t->lock);
+	curl_multi_wakeup(t->multi);
+}
+
 static void abandon(struct transfer *t, struct transfer_task *task)
 {
 	struct transfer_task *queued = NULL;
@@ -289,7 +302,11 @@ int transfer_perform(struct transfer *t, const struct call *call,
 	if (r < 0)
 		return r;
 	submit(t, task);
-	r = task_wait(task, call, ret, e);
+	r = task_wait(task, call, call->priority != PRIORITY_DEMAND, ret, e);
+	if (r == -EAGAIN) {
+		promote(t, task);
+		r = task_wait(task, call, false, ret, e);
+	}
 	if (r == -ETIMEDOUT || r == -ECANCELED)
 		abandon(t, task);
 	return r;

@@ -10,8 +10,8 @@
  *   QUEUED, RUNNING -> ABANDONED     by the caller; the thread removes it
  *
  * The queue is ordered by priority, then arrival; at most `concurrency` run at once, and
- * some places are kept for PRIORITY_DEMAND. What an exchange was submitted with stays: a
- * demand that meets a prefetch of the same bytes still in the queue should ask anew.
+ * some places are kept for PRIORITY_DEMAND. A prefetch that is hurried (cancel_hurry())
+ * while it is in the queue is a demand from then on, behind those that are there already.
  *
  * One attempt is made: retrying, signing and redirects are fetch/exchange's. Never
  * followed: redirects. Never sent: Expect, Accept unless asked for.

@@ -163,14 +163,16 @@ int task_new(const struct http_request *request, const struct call *call,
 	return r;
 }
 
-static int await(struct transfer_task *task, const struct call *call)
+static int await(struct transfer_task *task, const struct call *call, bool leisurely)
 {
 	int r = 0;
 	call_attach(call, &task->lock, &task->changed);
 	pthread_mutex_lock(&task->lock);
 	while (!task->done && r == 0)
-		r = call_wait(call, &task->lock, &task->changed);
-	task->gone = true;
+		r = leisurely && call_is_hurried(call)
+			    ? -EAGAIN
+			    : call_wait(call, &task->lock, &task->changed);
+	task->gone = task->done || r != -EAGAIN;
 	r = task->done ? 0 : r;
 	pthread_mutex_unlock(&task->lock);
 	call_detach(call);
@@ -187,10 +189,12 @@ static int gave_up(const struct transfer_task *task, int r, struct error *e)
 		shown);
 }
 
-int task_wait(struct transfer_task *task, const struct call *call,
+int task_wait(struct transfer_task *task, const struct call *call, bool leisurely,
 	struct http_response *ret, struct error *e)
 {
-	int r = await(task, call);
+	int r = await(task, call, leisurely);
+	if (r == -EAGAIN)
+		return r;
 	if (r < 0)
 		return gave_up(task, r, e);
 	/* Done and gone: nobody else touches it any more. */

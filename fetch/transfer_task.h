@@ -31,10 +31,11 @@ struct transfer_task {
 	uint64_t connect_timeout_ns;
 	uint64_t stall_timeout_ns;
 	uint64_t hedge_after_ns;
-	enum call_priority priority;
 
-	struct transfer_task *next, *prev; /* in the queue, under the transfer's lock */
-	bool queued;                       /* under the transfer's lock */
+	/* Under the transfer's lock. */
+	struct transfer_task *next, *prev; /* in the queue */
+	bool queued;
+	enum call_priority priority; /* constant once it is not queued any more */
 
 	atomic_uint references;
 	pthread_mutex_t lock;
@@ -57,8 +58,9 @@ struct transfer_task *task_ref(struct transfer_task *task);
 void task_unref(struct transfer_task **task);
 
 /* For the caller: waits until it is done, or the call ends. 0 when *ret was filled, else
- * the result, or -ETIMEDOUT or -ECANCELED, after which the task is gone. */
-int task_wait(struct transfer_task *task, const struct call *call,
+ * the result, or -ETIMEDOUT or -ECANCELED, after which the task is gone. With `leisurely`
+ * also -EAGAIN: the call is hurried; wait again without. */
+int task_wait(struct transfer_task *task, const struct call *call, bool leisurely,
 	struct http_response *ret, struct error *e);
 
 /* For the thread. */

@@ -41,16 +41,34 @@ void cancel_finish(struct cancel *c)
 	pthread_mutex_destroy(&c->lock);
 }
 
+/* Under c->lock. */
+static void wake_waiter(struct cancel *c)
+{
+	if (!c->waiter_lock)
+		return;
+	LOCK_SCOPE(c->waiter_lock);
+	pthread_cond_broadcast(c->waiter_cond);
+}
+
 void cancel_fire(struct cancel *c)
 {
 	LOCK_SCOPE(&c->lock);
 	if (!atomic_load(&c->fired))
 		c->fired_ns = clock_monotonic_ns();
 	atomic_store(&c->fired, true);
-	if (!c->waiter_lock)
-		return;
-	LOCK_SCOPE(c->waiter_lock);
-	pthread_cond_broadcast(c->waiter_cond);
+	wake_waiter(c);
+}
+
+void cancel_hurry(struct cancel *c)
+{
+	LOCK_SCOPE(&c->lock);
+	atomic_store(&c->hurried, true);
+	wake_waiter(c);
+}
+
+bool call_is_hurried(const struct call *call)
+{
+	return call->cancel && atomic_load(&call->cancel->hurried);
 }
 
 void call_attach(const struct call *call, pthread_mutex_t *m, pthread_cond_t *c)

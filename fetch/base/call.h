@@ -18,6 +18,8 @@
  *
  * Lock order: cancel->lock before the waiter's mutex; so attach and detach are called
  * without that mutex held. One waiter at a time per cancel.
+ *
+ * cancel_hurry() goes the same way, but only says that the call has become urgent.
  */
 #ifndef LARDER_FETCH_BASE_CALL_H
 #define LARDER_FETCH_BASE_CALL_H
@@ -33,13 +35,14 @@
 
 enum call_priority {
 	PRIORITY_DEMAND,   /* somebody's system call waits for it */
-	PRIORITY_PREFETCH, /* a guess; every demand overtakes it */
+	PRIORITY_PREFETCH, /* a guess; every demand overtakes it, until it is hurried */
 };
 
 struct cancel {
 	pthread_mutex_t lock;
 	atomic_bool fired;
 	uint64_t fired_ns;            /* when; written once, before `fired` is set */
+	atomic_bool hurried;
 	pthread_mutex_t *waiter_lock; /* borrowed, under lock; NULL: nobody waits */
 	pthread_cond_t *waiter_cond;  /* borrowed, under lock */
 };
@@ -64,6 +67,12 @@ void cancel_finish(struct cancel *c);
 
 /* Ends the call: wakes the waiter, or makes the next wait return at once. Any thread. */
 void cancel_fire(struct cancel *c);
+
+/* Somebody's system call has come to wait for what this call brings. Any thread. */
+void cancel_hurry(struct cancel *c);
+
+/* Has it? */
+bool call_is_hurried(const struct call *call);
 
 void call_attach(const struct call *call, pthread_mutex_t *m, pthread_cond_t *c);
 void call_detach(const struct call *call);

@@ -5,13 +5,19 @@
 #include "fetch/base/lock.h"
 
 /* Under lock. 0 when released, else the call's end. */
-static int wait_released(struct scripted_source *s, const struct call *call)
+static int wait_released(
+	struct scripted_source *s, const struct call *call, struct scripted_read *noted)
 {
 	int r = 0;
 	s->held++;
 	pthread_cond_broadcast(&s->changed);
-	while (s->hold && r == 0)
+	while (s->hold && r == 0) {
+		if (call_is_hurried(call) && !noted->hurried) {
+			noted->hurried = true;
+			pthread_cond_broadcast(&s->changed);
+		}
 		r = call_wait(call, &s->lock, &s->changed);
+	}
 	s->held--;
 	return r;
 }
@@ -20,10 +26,12 @@ static int begin_read(
 	struct scripted_source *s, const struct call *call, uint64_t offset, size_t len)
 {
 	LOCK_SCOPE(&s->lock);
-	if (s->reads < SCRIPTED_LOG)
-		s->log[s->reads] = (struct scripted_read){offset, len, call->priority};
+	struct scripted_read beyond;
+	struct scripted_read *noted =
+		s->reads < SCRIPTED_LOG ? &s->log[s->reads] : &beyond;
+	*noted = (struct scripted_read){offset, len, call->priority, false};
 	s->reads++;
-	int r = s->hold ? wait_released(s, call) : 0;
+	int r = s->hold ? wait_released(s, call, noted) : 0;
 	if (r == 0 && s->fail_times) {
 		s->fail_times--;
 		r = s->fail_code;
@@ -95,6 +103,23 @@ void scripted_wait_held(struct scripted_source *s, unsigned n)
 	LOCK_SCOPE(&s->lock);
 	while (s->held < n)
 		pthread_cond_wait(&s->changed, &s->lock);
+}
+
+static int find_hurried(const struct scripted_source *s)
+{
+	for (unsigned i = 0; i < s->reads && i < SCRIPTED_LOG; i++)
+		if (s->log[i].hurried)
+			return (int)i;
+	return -1;
+}
+
+unsigned scripted_wait_hurried(struct scripted_source *s)
+{
+	int found;
+	LOCK_SCOPE(&s->lock);
+	while ((found = find_hurried(s)) < 0)
+		pthread_cond_wait(&s->changed, &s->lock);
+	return (unsigned)found;
 }
 
 unsigned scripted_reads(struct scripted_source *s)

@@ -17,6 +17,7 @@ struct scripted_read {
 	uint64_t offset;
 	size_t len;
 	enum call_priority priority;
+	bool hurried; /* while it was held */
 };
 
 struct scripted_source {
@@ -44,6 +45,9 @@ void scripted_release(struct scripted_source *s);
 
 /* Returns when at least n reads are held. */
 void scripted_wait_held(struct scripted_source *s, unsigned n);
+
+/* Returns when a read that is or was held has been hurried; its number in the log. */
+unsigned scripted_wait_hurried(struct scripted_source *s);
 
 unsigned scripted_reads(struct scripted_source *s);
 

@@ -169,6 +169,32 @@ static void ranges_are_read_in_parallel(void **state)
 	prefetching_end(q);
 }
 
+/* Only who brings that frame, and not before. */
+static void a_range_that_a_demand_waits_for_is_hurried(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	scripted_hold(&f.source);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(2);
+	struct prefetching *q = begin(&f, p, &passing);
+	scripted_wait_held(&f.source, 2);
+	bool touched;
+	assert_int_equal(reader_presence(f.reader, 60, &touched), FRAME_LOADING);
+	assert_false(f.source.log[0].hurried || f.source.log[1].hurried);
+	pthread_t thread;
+	void *code;
+	assert_int_equal(pthread_create(&thread, NULL, read_frame_60, &f), 0);
+	unsigned hurried = scripted_wait_hurried(&f.source);
+	const uint64_t *offsets = index_frame_offsets(archive_index(f.archive));
+	const struct scripted_read *of = &f.source.log[hurried];
+	assert_in_range(offsets[60], of->offset, of->offset + of->len - 1);
+	assert_false(f.source.log[1 - hurried].hurried);
+	scripted_release(&f.source);
+	assert_int_equal(pthread_join(thread, &code), 0);
+	assert_null(code);
+	prefetching_end(q);
+}
+
 /* Returns once all that is wished for has been read. */
 static void wait_all_read(struct fixture *f, struct prefetcher *p)
 {
@@ -383,6 +409,7 @@ int main(void)
 		cmocka_unit_test(a_miss_brings_its_surroundings),
 		cmocka_unit_test(what_comes_next_is_there_before_it_is_asked_for),
 		cmocka_unit_test(ranges_are_read_in_parallel),
+		cmocka_unit_test(a_range_that_a_demand_waits_for_is_hurried),
 		cmocka_unit_test(bulk_reads_everything_once),
 		cmocka_unit_test(what_is_on_disk_is_left_out),
 		cmocka_unit_test(bulk_leaves_out_what_others_read),

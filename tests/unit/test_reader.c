@@ -628,7 +628,7 @@ static void an_observer_sees_each_demand(void **state)
 	CLEANUP(fixture_finish) struct fixture f;
 	fixture_init(&f, BUDGET);
 	struct observed o = {0};
-	const struct reader_observer observer = {miss, observe, &o};
+	const struct reader_observer observer = {miss, NULL, observe, &o};
 	reader_observe(f.reader, &observer);
 	expect_bytes(&f, frame_offset(&f, 3), 2 * CUT);
 	assert_int_equal(o.calls, 1);

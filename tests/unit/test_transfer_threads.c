@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <netdb.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -330,6 +332,71 @@ static void a_place_is_kept_for_demands(void **state)
 	end(&f);
 }
 
+/* No place is free for guesses, and demands go on; then one guess is waited for. */
+static void a_guess_that_is_hurried_takes_a_place_of_demands(void **state)
+{
+	struct fixture f;
+	struct caller held, wanted;
+	begin(&f, 2, hold_or_answer, NULL);
+	caller_start(&held, &f, "/hold", PRIORITY_PREFETCH);
+	http_script_wait_requests(f.server, 1);
+	caller_start(&wanted, &f, "/", PRIORITY_PREFETCH);
+	caller_wait_waiting(&wanted);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(get_patiently(&f, "/"), 0);
+	assert_int_equal(http_script_requests(f.server), 6);
+	cancel_hurry(&wanted.cancel);
+	assert_int_equal(caller_join(&wanted), 0);
+	cancel_fire(&held.cancel);
+	assert_int_equal(caller_join(&held), -ECANCELED);
+	end(&f);
+}
+
+struct ladder {
+	sem_t step; /* a demand is answered for each */
+	atomic_bool guess_came;
+};
+
+static bool answer_by_step(
+	struct script_connection *c, const struct script_request *rq, void *arg)
+{
+	struct ladder *ladder = arg;
+	if (!strcmp(rq->target, "/guess"))
+		atomic_store(&ladder->guess_came, true);
+	else
+		sem_wait(&ladder->step);
+	return script_answer(c, "206 P", "", "12345678", 8);
+}
+
+/* No demand is answered before the next one is in the queue. */
+static void a_guess_that_is_hurried_does_not_starve(void **state)
+{
+	struct fixture f;
+	struct ladder ladder = {0};
+	struct caller demands[2], guess;
+	unsigned at = 0;
+	sem_init(&ladder.step, 0, 0);
+	begin(&f, 1, answer_by_step, &ladder);
+	caller_start(&demands[0], &f, "/demand", PRIORITY_DEMAND);
+	http_script_wait_requests(f.server, 1);
+	caller_start(&guess, &f, "/guess", PRIORITY_PREFETCH);
+	caller_wait_waiting(&guess);
+	cancel_hurry(&guess.cancel);
+	for (; at < 1000 && !atomic_load(&ladder.guess_came); at++) {
+		struct caller *next = &demands[(at + 1) % 2];
+		caller_start(next, &f, "/demand", PRIORITY_DEMAND);
+		caller_wait_waiting(next);
+		sem_post(&ladder.step);
+		assert_int_equal(caller_join(&demands[at % 2]), 0);
+	}
+	assert_true(atomic_load(&ladder.guess_came));
+	sem_post(&ladder.step);
+	assert_int_equal(caller_join(&demands[at % 2]), 0);
+	assert_int_equal(caller_join(&guess), 0);
+	end(&f);
+	sem_destroy(&ladder.step);
+}
+
 /* --- hedging --------------------------------------------------------------------- */
 
 /* The first question goes out on the first connection, which is made before, and so is
@@ -576,6 +643,8 @@ int main(void)
 		cmocka_unit_test(a_hundred_callers_share_four_places),
 		cmocka_unit_test(demands_overtake_prefetches_and_keep_their_order),
 		cmocka_unit_test(a_place_is_kept_for_demands),
+		cmocka_unit_test(a_guess_that_is_hurried_takes_a_place_of_demands),
+		cmocka_unit_test(a_guess_that_is_hurried_does_not_starve),
 		cmocka_unit_test(the_second_asked_may_win),
 		cmocka_unit_test(a_failing_second_does_not_win),
 		cmocka_unit_test(when_both_fail_the_last_failure_is_told),

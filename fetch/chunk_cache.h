@@ -41,7 +41,8 @@
 
 struct chunk_cache;
 
-/* Opens or makes the cache at dir, at most max_bytes of chunks (0: no limit).
+/* Opens or makes the cache at dir, at most max_bytes of chunks (0: no limit). Counts what is
+ * there, and removes what is too much, when nobody has counted it yet.
  * 0; -EPERM when dir belongs to somebody else, may be written by others, or may be read
  * by them and cannot be closed; -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
 int chunk_cache_open(

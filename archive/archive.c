@@ -310,9 +310,11 @@ static int read_outer(struct range_source *source, const struct call *call,
 	r = digest_of(stored, outer->stored_len, &d);
 	if (r < 0)
 		return error_set(e, r, "no memory for the content digests");
-	if (!digest_equal(&d, &outer->digest))
-		return error_set(
-			e, -EBADMSG, "the content digests are not what was written");
+	if (!digest_equal(&d, &outer->digest)) {
+		error_set(e, -EBADMSG, "the content digests are not what was written");
+		range_source_condemn(source, e);
+		return -EBADMSG;
+	}
 	*ret = steal_pointer(stored);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "archive/foreign.h"
+#include "archive/format.h"
 #include "archive/reader.h"
 #include "tests/unit/foreign_builder.h"
 #include "tests/unit/scratch.h"
@@ -478,7 +479,8 @@ static void what_was_kept_and_damaged_is_made_anew(void **state)
 	}
 }
 
-/* A frame is looked at when it is read: whoever meets the damage fails, the next does not. */
+/* A frame is looked at when it is read: whoever meets the damage fails, the next does
+ * not. */
 static void a_kept_frame_that_is_damaged_is_made_anew(void **state)
 {
 	(void)state;
@@ -490,8 +492,8 @@ static void a_kept_frame_that_is_damaged_is_made_anew(void **state)
 	open_well(&w);
 	static char content[BIG];
 	size_t len;
-	int small = reader_read(w.reader, CALL_PATIENT, find(&w, "dir/file"), 0, BIG, content,
-		&len, &w.e);
+	int small = reader_read(w.reader, CALL_PATIENT, find(&w, "dir/file"), 0, BIG,
+		content, &len, &w.e);
 	int big = small < 0 ? small
 			    : reader_read(w.reader, CALL_PATIENT, find(&w, "big"), 0, BIG,
 				      content, &len, &w.e);
@@ -502,6 +504,26 @@ static void a_kept_frame_that_is_damaged_is_made_anew(void **state)
 	open_well(&w);
 	expect_content(&w, "dir/file", "hello");
 	expect_random(&w, "big", "big", BIG);
+}
+
+static void kept_digests_that_are_damaged_are_made_anew(void **state)
+{
+	(void)state;
+	CLEANUP(world_finish) struct world w;
+	uint8_t(*digests)[16] = NULL;
+	struct outer_section section;
+	world_init(&w, "pax", "gzip", NULL, ordinary);
+	open_well(&w);
+	assert_int_equal(
+		index_outer(archive_index(w.archive), OUTER_CONTENT_DIGESTS, &section),
+		0);
+	close_world(&w);
+	damage_kept(&w, (long)section.offset + 7, SEEK_SET);
+	open_well(&w);
+	assert_int_equal(archive_content_digests(
+				 w.archive, w.local, CALL_PATIENT, &digests, &w.e),
+		-EBADMSG);
+	assert_int_equal(scratch_count(&w.cache, "converted"), 0);
 }
 
 static void what_took_the_place_of_the_damaged_stays(void **state)
@@ -617,6 +639,7 @@ int main(void)
 		cmocka_unit_test(the_same_content_has_the_same_identity),
 		cmocka_unit_test(what_was_kept_and_damaged_is_made_anew),
 		cmocka_unit_test(a_kept_frame_that_is_damaged_is_made_anew),
+		cmocka_unit_test(kept_digests_that_are_damaged_are_made_anew),
 		cmocka_unit_test(what_took_the_place_of_the_damaged_stays),
 		cmocka_unit_test(a_plain_tar_is_read_where_it_is),
 		cmocka_unit_test(a_plain_tar_that_is_cut_off_is_refused),

@@ -91,11 +91,14 @@ static void digests_from_tail(struct generation *g, const struct object *o)
 	archive_content_digests(g->archive, source, &now, &g->digests, NULL);
 }
 
-/* Is every frame that lies whole in the tail, which begins at `begin`, what it should be? */
+/* Is every frame that lies whole in the tail, which begins at `begin`, what it should be? A
+ * plain tar's have no digests to tell. */
 static bool frames_are_well(
 	const struct generation *g, const unsigned char *tail, uint64_t begin)
 {
 	const uint64_t *offsets = index_frame_offsets(g->index);
+	if (index_is_plain(g->index))
+		return true;
 	for (uint32_t i = index_frame_count(g->index); i-- && offsets[i] >= begin;) {
 		struct digest d;
 		if (digest_of(tail + (offsets[i] - begin),

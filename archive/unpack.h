@@ -10,7 +10,8 @@
  * The tree is made beside the target under a temporary name and renamed into place, so
  * that a failed or interrupted unpacking leaves the target as it was. Where that cannot be
  * (the target is a mount point, the current directory, or its parent is not writable) the
- * temporary tree is within the target, which must be empty, and what it holds is moved up.
+ * temporary tree is within the target, which must be empty, and what it holds is moved up;
+ * what somebody else has put there meanwhile is neither replaced nor removed.
  */
 #ifndef LARDER_ARCHIVE_UNPACK_H
 #define LARDER_ARCHIVE_UNPACK_H

@@ -60,8 +60,9 @@ int unpack_make_links(struct unpack *u, struct error *e);
 /* Owners, modes and times of directories, deepest first. */
 int unpack_finish_dirs(struct unpack *u, struct error *e);
 
-/* Removes whatever there is of the tree below the open directory rootfd. */
-void unpack_remove_tree(const struct index *ix, int rootfd);
+/* Removes whatever there is of the tree below the open directory rootfd: of the root's
+ * children only the first so many, and what is below them. */
+void unpack_remove_tree(const struct index *ix, int rootfd, uint32_t children);
 
 /* unpack_attrs.c. An open regular file; with `known_mode` it has its permission bits, as
  * far as the system did not take them off. */

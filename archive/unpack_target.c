@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -181,16 +182,43 @@ int unpack_target_taken_off(struct unpack_target *t, mode_t *ret, struct error *
 	return 0;
 }
 
+/* For file systems that cannot refuse to replace (NFS, much of FUSE): the name is taken
+ * with something empty, and only that is replaced. A directory that somebody has put
+ * something into meanwhile is not. */
+static int move_over_own(struct unpack_target *t, const char *name, bool dir)
+{
+	int r = dir ? mkdirat(t->targetfd, name, 0700)
+		    : mknodat(t->targetfd, name, S_IFREG | 0600, 0);
+	if (r < 0)
+		return -errno;
+	if (renameat(t->fd, name, t->targetfd, name) == 0)
+		return 0;
+	r = -errno;
+	unlinkat(t->targetfd, name, dir ? AT_REMOVEDIR : 0);
+	return r;
+}
+
+/* The target was empty, but others may write to it: what they put there stays. */
+static int move(struct unpack_target *t, const char *name, bool dir)
+{
+	if (renameat2(t->fd, name, t->targetfd, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	bool unknown = errno == EINVAL || errno == ENOSYS;
+	return unknown ? move_over_own(t, name, dir) : -errno;
+}
+
 /* Moves the children of the temporary tree's root up into the target. */
 static int move_up(struct unpack_target *t, struct error *e)
 {
 	uint32_t count, first = index_children(t->ix, 0, &count);
-	for (uint32_t entry = first; entry < first + count; entry++) {
+	for (; t->moved < count; t->moved++) {
+		uint32_t entry = first + t->moved;
 		char name[NAME_LIMIT + 1];
 		unpack_name(t->ix, entry, name);
-		if (renameat(t->fd, name, t->targetfd, name) < 0)
+		int r = move(t, name, S_ISDIR(index_mode(t->ix, entry)));
+		if (r < 0)
 			return error_set_errno(
-				e, -errno, "cannot move '%s' into '%s'", name, t->path);
+				e, r, "cannot move '%s' into '%s'", name, t->path);
 	}
 	if (unlinkat(t->targetfd, t->temp, AT_REMOVEDIR) < 0)
 		return error_set_errno(e, -errno, "cannot remove '%s'", t->temp);
@@ -211,13 +239,14 @@ int unpack_target_publish(struct unpack_target *t, struct error *e)
 	return 0;
 }
 
-/* Both roots: a tree within the target may be half moved. */
+/* Both roots: a tree within the target may be half moved. What was not moved and has the
+ * same name in the target is somebody else's. */
 static void remove_all(struct unpack_target *t)
 {
 	if (t->fd >= 0)
-		unpack_remove_tree(t->ix, t->fd);
-	if (t->within)
-		unpack_remove_tree(t->ix, t->targetfd);
+		unpack_remove_tree(t->ix, t->fd, UINT32_MAX);
+	if (t->moved)
+		unpack_remove_tree(t->ix, t->targetfd, t->moved);
 	unlinkat(t->within ? t->targetfd : t->parentfd, t->temp, AT_REMOVEDIR);
 }
 

@@ -6,7 +6,8 @@
  *
  * Beside is one atomic step, and is taken unless the target exists and cannot be
  * replaced: a mount point, the current directory, or below a directory that is not
- * writable.
+ * writable. Within, somebody else may write to the target meanwhile: a name that he took
+ * is not replaced, and what he made is not removed.
  */
 #ifndef LARDER_ARCHIVE_UNPACK_TARGET_H
 #define LARDER_ARCHIVE_UNPACK_TARGET_H
@@ -24,6 +25,7 @@ struct unpack_target {
 	int targetfd;            /* owned; -1: the target does not exist */
 	int fd;                  /* owned; the temporary tree's root */
 	bool within;
+	uint32_t moved; /* within: so many of the root's children are in the target */
 };
 
 /* Makes the temporary tree's root. 0; -ENOTEMPTY, -ENOTDIR as unpack_archive() says;
@@ -32,8 +34,8 @@ int unpack_target_open(struct unpack_target *t, const char *path, const struct i
 	struct error *e);
 
 /* Where directories get their last modes and times. For a tree within the target this
- * moves it up first, since a directory without write permission cannot be moved. The
- * descriptor is borrowed. */
+ * moves it up first, since a directory without write permission cannot be moved; -EEXIST
+ * where a name was taken meanwhile. The descriptor is borrowed. */
 int unpack_target_settle(struct unpack_target *t, int *ret_fd, struct error *e);
 
 /* The rename, last of all. */

@@ -121,43 +121,65 @@ int unpack_finish_dirs(struct unpack *u, struct error *e)
 	return r;
 }
 
+/* A tree below an open directory, or its beginning. */
+struct part {
+	const struct index *ix;
+	int rootfd;
+	uint32_t end; /* of the root's children: the first that is not in it */
+};
+
+static bool is_in(const struct part *p, uint32_t entry)
+{
+	for (uint32_t up; (up = index_parent(p->ix, entry)) != 0;)
+		entry = up;
+	return entry < p->end;
+}
+
+static bool is_dir_in(const struct part *p, uint32_t entry)
+{
+	return S_ISDIR(index_mode(p->ix, entry)) && is_in(p, entry);
+}
+
 /* What unpack_finish_dirs() did may keep us out: undone from the top down. */
-static void open_all_dirs(const struct index *ix, int rootfd)
+static void open_all_dirs(const struct part *p)
 {
 	CLEANUP(unpack_dirs_finish) struct unpack_dirs dirs;
-	unpack_dirs_init(&dirs, rootfd, ix, false);
-	for (uint32_t i = 1; i < index_count(ix); i++) {
+	unpack_dirs_init(&dirs, p->rootfd, p->ix, false);
+	for (uint32_t i = 1; i < index_count(p->ix); i++) {
 		int parent;
 		char name[NAME_LIMIT + 1];
-		if (!S_ISDIR(index_mode(ix, i)) ||
-			unpack_dirs_open(&dirs, index_parent(ix, i), &parent) < 0)
+		if (!is_dir_in(p, i) ||
+			unpack_dirs_open(&dirs, index_parent(p->ix, i), &parent) < 0)
 			continue;
-		unpack_name(ix, i, name);
+		unpack_name(p->ix, i, name);
 		if (fchmodat(parent, name, 0700, 0) < 0)
 			log_debug("cannot open up '%s': %s", name, strerror(errno));
 	}
 }
 
-static void remove_children(
-	const struct index *ix, struct unpack_dirs *dirs, uint32_t dir)
+static void remove_children(const struct part *p, struct unpack_dirs *dirs, uint32_t dir)
 {
-	uint32_t count, first = index_children(ix, dir, &count);
+	uint32_t count, first = index_children(p->ix, dir, &count);
+	uint32_t end = dir ? first + count : p->end;
 	int fd;
 	if (!count || unpack_dirs_open(dirs, dir, &fd) < 0)
 		return;
-	for (uint32_t entry = first; entry < first + count; entry++) {
+	for (uint32_t entry = first; entry < end; entry++) {
 		char name[NAME_LIMIT + 1];
-		unpack_name(ix, entry, name);
-		unlinkat(fd, name, S_ISDIR(index_mode(ix, entry)) ? AT_REMOVEDIR : 0);
+		unpack_name(p->ix, entry, name);
+		unlinkat(fd, name, S_ISDIR(index_mode(p->ix, entry)) ? AT_REMOVEDIR : 0);
 	}
 }
 
-void unpack_remove_tree(const struct index *ix, int rootfd)
+void unpack_remove_tree(const struct index *ix, int rootfd, uint32_t children)
 {
-	open_all_dirs(ix, rootfd);
+	uint32_t count, first = index_children(ix, 0, &count);
+	const struct part p = {ix, rootfd, first + (children < count ? children : count)};
+	open_all_dirs(&p);
 	CLEANUP(unpack_dirs_finish) struct unpack_dirs dirs;
 	unpack_dirs_init(&dirs, rootfd, ix, false);
-	for (uint32_t i = index_count(ix); i-- > 0;)
-		if (S_ISDIR(index_mode(ix, i)))
-			remove_children(ix, &dirs, i);
+	for (uint32_t i = index_count(ix) - 1; i > 0; i--)
+		if (is_dir_in(&p, i))
+			remove_children(&p, &dirs, i);
+	remove_children(&p, &dirs, 0);
 }

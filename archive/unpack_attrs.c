@@ -45,15 +45,6 @@ static void set_xattrs(struct unpack *u, uint32_t entry, int fd)
 	}
 }
 
-static bool has_xattrs(const struct unpack *u, uint32_t entry)
-{
-	size_t cursor = 0, name_len, value_len;
-	const char *name;
-	const void *value;
-	return index_xattr_next(
-		u->ix, entry, &cursor, &name, &name_len, &value, &value_len);
-}
-
 static void mtime_of(const struct entry_info *info, struct timespec ret[2])
 {
 	ret[0] = (struct timespec){.tv_nsec = UTIME_OMIT};
@@ -80,54 +71,52 @@ int unpack_attrs_file(
 	return 0;
 }
 
-static int set_dir_xattrs(
-	struct unpack *u, uint32_t entry, int parent, const char *name, struct error *e)
-{
-	if (!has_xattrs(u, entry))
-		return 0;
-	CLEANUP(cleanup_close)
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return unpack_error(u, entry, -errno, "open", e);
-	set_xattrs(u, entry, fd);
-	return 0;
-}
-
-/* A symlink has neither user attributes nor a mode of its own. */
-int unpack_attrs_at(
-	struct unpack *u, uint32_t entry, int parent, const char *name, struct error *e)
+static int set_dir(struct unpack *u, uint32_t entry, int fd, struct error *e)
 {
 	struct entry_info info;
 	index_info(u->ix, entry, &info);
-	bool dir = S_ISDIR(info.mode);
-	int r = dir ? set_dir_xattrs(u, entry, parent, name, e) : 0;
-	if (r < 0)
-		return r;
+	set_xattrs(u, entry, fd);
 	if (info.has_owner && u->options->preserve_owner &&
-		fchownat(parent, name, info.uid, info.gid, AT_SYMLINK_NOFOLLOW) < 0)
+		fchown(fd, info.uid, info.gid) < 0)
 		return unpack_error(u, entry, -errno, "set the owner of", e);
-	if (dir && fchmodat(parent, name, info.mode & 07777, 0) < 0)
+	if (fchmod(fd, info.mode & 07777) < 0)
 		return unpack_error(u, entry, -errno, "set the mode of", e);
 	struct timespec times[2];
 	mtime_of(&info, times);
-	if (utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+	if (futimens(fd, times) < 0)
 		return unpack_error(u, entry, -errno, "set the time of", e);
 	return 0;
 }
 
+/* By descriptor: within a target that others may write to, a symlink may have taken the
+ * directory's place, and fchmodat(2) would follow it. */
+int unpack_attrs_dir(
+	struct unpack *u, uint32_t entry, int parent, const char *name, struct error *e)
+{
+	CLEANUP(cleanup_close)
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return unpack_error(u, entry, -errno, "open", e);
+	return set_dir(u, entry, fd, e);
+}
+
 int unpack_attrs_root(struct unpack *u, int fd, struct error *e)
 {
+	return set_dir(u, 0, fd, e);
+}
+
+/* It has neither user attributes nor a mode of its own. */
+int unpack_attrs_symlink(
+	struct unpack *u, uint32_t entry, int parent, const char *name, struct error *e)
+{
 	struct entry_info info;
-	index_info(u->ix, 0, &info);
-	set_xattrs(u, 0, fd);
+	index_info(u->ix, entry, &info);
 	if (info.has_owner && u->options->preserve_owner &&
-		fchown(fd, info.uid, info.gid) < 0)
-		return unpack_error(u, 0, -errno, "set the owner of", e);
-	if (fchmod(fd, info.mode & 07777) < 0)
-		return unpack_error(u, 0, -errno, "set the mode of", e);
+		fchownat(parent, name, info.uid, info.gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return unpack_error(u, entry, -errno, "set the owner of", e);
 	struct timespec times[2];
 	mtime_of(&info, times);
-	if (futimens(fd, times) < 0)
-		return unpack_error(u, 0, -errno, "set the time of", e);
+	if (utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		return unpack_error(u, entry, -errno, "set the time of", e);
 	return 0;
 }

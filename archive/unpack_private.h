@@ -69,8 +69,11 @@ void unpack_remove_tree(const struct index *ix, int rootfd, uint32_t children);
 int unpack_attrs_file(
 	struct unpack *u, uint32_t entry, int fd, bool known_mode, struct error *e);
 
-/* A symlink or directory: `name` in the open directory parent. */
-int unpack_attrs_at(
+/* `name` in the open directory parent: a directory with mode 0700 so far, or a symlink.
+ */
+int unpack_attrs_dir(
+	struct unpack *u, uint32_t entry, int parent, const char *name, struct error *e);
+int unpack_attrs_symlink(
 	struct unpack *u, uint32_t entry, int parent, const char *name, struct error *e);
 
 /* The root, which has no name; fd may be read from. */

@@ -16,7 +16,7 @@ static int make_symlink(struct unpack *u, uint32_t entry, int parent, struct err
 	unpack_name(u->ix, entry, name);
 	if (symlinkat(text, parent, name) < 0)
 		return unpack_error(u, entry, -errno, "make the link", e);
-	return unpack_attrs_at(u, entry, parent, name, e);
+	return unpack_attrs_symlink(u, entry, parent, name, e);
 }
 
 /* A worker that needed it may have made the directory already. */
@@ -116,7 +116,7 @@ int unpack_finish_dirs(struct unpack *u, struct error *e)
 		r = unpack_dirs_open(&dirs, index_parent(u->ix, i), &parent);
 		if (r < 0)
 			return unpack_error(u, i, r, "open the directory of", e);
-		r = unpack_attrs_at(u, i, parent, name, e);
+		r = unpack_attrs_dir(u, i, parent, name, e);
 	}
 	return r;
 }
@@ -152,7 +152,7 @@ static void open_all_dirs(const struct part *p)
 			unpack_dirs_open(&dirs, index_parent(p->ix, i), &parent) < 0)
 			continue;
 		unpack_name(p->ix, i, name);
-		if (fchmodat(parent, name, 0700, 0) < 0)
+		if (fchmodat(parent, name, 0700, AT_SYMLINK_NOFOLLOW) < 0)
 			log_debug("cannot open up '%s': %s", name, strerror(errno));
 	}
 }

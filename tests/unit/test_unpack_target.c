@@ -218,6 +218,33 @@ static void a_file_system_may_know_no_noreplace(void **state)
 	expect_whole();
 }
 
+/* b, which has just come up, becomes a link to a directory that is none of ours. */
+static void swap_in_a_link(const char *name)
+{
+	if (strcmp(name, "b") != 0)
+		return;
+	assert_int_equal(rename("b", "../b"), 0);
+	assert_int_equal(symlink("../victim", "b"), 0);
+}
+
+static void a_link_that_took_a_directory_s_place_is_not_followed(void **state)
+{
+	CLEANUP(unpacking_finish) struct unpacking u;
+	unpacking_init(&u);
+	scratch_mkdir(&u.dir, "victim");
+	assert_int_equal(chmod("../victim", 0500), 0);
+	struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+	assert_int_equal(utimensat(AT_FDCWD, "../victim", long_ago, 0), 0);
+	after_move = swap_in_a_link;
+	begin(&u);
+	assert_true(end(&u) < 0);
+	assert_non_null(strstr(u.e.text, "cannot open 'b'"));
+	struct stat st;
+	assert_int_equal(stat("../victim", &st), 0);
+	assert_int_equal(st.st_mode, S_IFDIR | 0500);
+	assert_int_equal(st.st_mtim.tv_sec, 1000);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -225,6 +252,7 @@ int main(void)
 		cmocka_unit_test(what_took_a_name_is_not_replaced),
 		cmocka_unit_test(an_empty_directory_is_not_replaced_either),
 		cmocka_unit_test(a_file_system_may_know_no_noreplace),
+		cmocka_unit_test(a_link_that_took_a_directory_s_place_is_not_followed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

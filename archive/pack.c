@@ -316,33 +316,35 @@ static int write_frames(struct pack *p, struct error *e)
 	return 0;
 }
 
-/* Files were compared when they were read; a directory that still is what it was has
- * neither lost nor won an entry. */
-static int verify_directory(struct pack *p, struct dir_cache *dirs, uint32_t i)
+static int verify_entry(struct pack *p, struct dir_cache *dirs, uint32_t i)
 {
-	const struct tree_entry *dir = tree_entry(p->tree, i);
+	const struct tree_entry *entry = tree_entry(p->tree, i);
 	struct stat st;
 	int parent;
-	int r = dir_cache_open(dirs, dir->parent, &parent);
+	int r = dir_cache_open(dirs, entry->parent, &parent);
 	if (r < 0)
 		return r == -ENOMEM ? r : -EBUSY;
-	if (fstatat(parent, i ? dir->name : "", &st,
+	if (fstatat(parent, i ? entry->name : "", &st,
 		    AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
 		return -EBUSY;
 	/* Not the inode: an overlay numbers a directory anew when the kernel has dropped
 	 * it from memory (Documentation/filesystems/overlayfs.rst, "Inode properties"). */
-	return S_ISDIR(st.st_mode) && tree_stamp(&st) == dir->stamp ? 0 : -EBUSY;
+	bool same = (st.st_mode & S_IFMT) == (entry->mode & S_IFMT) &&
+		    tree_stamp(&st) == entry->stamp;
+	return same ? 0 : -EBUSY;
 }
 
-static int verify_directories(struct pack *p, struct error *e)
+/* When all has been read, all must still be what the walk saw: then it was so at one
+ * moment. Each file was compared when it was read, but what is read first may change
+ * together with what is walked last. A directory that is what it was has neither lost nor
+ * won an entry. */
+static int verify_tree(struct pack *p, struct error *e)
 {
 	CLEANUP(cleanup_dir_cache)
 	struct dir_cache *dirs = dir_cache_new(p->rootfd, p->tree);
 	int r = dirs ? 0 : -ENOMEM;
 	for (uint32_t i = 0; r == 0 && i < tree_count(p->tree); i++) {
-		if (!S_ISDIR(tree_entry(p->tree, i)->mode))
-			continue;
-		r = verify_directory(p, dirs, i);
+		r = verify_entry(p, dirs, i);
 		if (r == -EBUSY) {
 			char label[600];
 			tree_label(p->tree, p->name, i, NULL, label, sizeof(label));
@@ -370,7 +372,7 @@ static int pack(struct pack *p, struct error *e)
 	r = write_frames(p, e);
 	stop_workers(p);
 	if (r == 0)
-		r = verify_directories(p, e);
+		r = verify_tree(p, e);
 	if (r == 0)
 		r = write_tail(p, e);
 	if (r == 0 && p->options->progress)

@@ -7,8 +7,9 @@
  * entry of the tree, whatever the directory holds.
  *
  * The directory must hold still: every file's size, mtime, ctime and inode are compared
- * before and after it is read, and every directory's after the walk; a difference is
- * -EBUSY naming the file.
+ * before and after it is read, and those of all entries but the inode once more when all
+ * has been read, so that what is published was so at one moment; a difference is -EBUSY
+ * naming the file.
  */
 #ifndef LARDER_ARCHIVE_PACK_H
 #define LARDER_ARCHIVE_PACK_H

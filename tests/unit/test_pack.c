@@ -274,6 +274,12 @@ static void change_last_file(const struct scratch *dir)
 	scratch_write(dir, "z", "12345");
 }
 
+/* Its frame is the one that has just been handed over. */
+static void change_first_file(const struct scratch *dir)
+{
+	scratch_write(dir, "a", "in place");
+}
+
 static void add_a_file(const struct scratch *dir)
 {
 	scratch_write(dir, "d/new", "");
@@ -290,6 +296,7 @@ static void remove_a_directory(const struct scratch *dir)
 static void assert_busy(void (*at_first)(const struct scratch *), const char *named)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	scratch_write(&dir, "a", "1");
 	scratch_mkdir(&dir, "d");
 	write_noise(&dir, "large", 9 * MIB, 1);
 	scratch_write(&dir, "y/file", "1");
@@ -308,6 +315,7 @@ static void assert_busy(void (*at_first)(const struct scratch *), const char *na
 static void a_tree_that_does_not_hold_still_is_refused(void **state)
 {
 	assert_busy(change_last_file, "top/z");
+	assert_busy(change_first_file, "top/a");
 	assert_busy(add_a_file, "top/d");
 	assert_busy(remove_a_directory, "top/y/file");
 }

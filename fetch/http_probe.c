@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fetch/base/crew.h"
 #include "fetch/base/lock.h"
-#include "fetch/base/thread.h"
 #include "fetch/exchange.h"
 #include "fetch/http_object.h"
 #include "fetch/http_put.h"
@@ -164,92 +164,48 @@ void probe_key_finish(struct probe_key *k)
 /* --- races -------------------------------------------------------------------------- */
 
 struct race {
-	const struct call *call;
 	racer_fn *run;
 	void *arg;
 	pthread_mutex_t lock;
-	pthread_cond_t starting;
-	bool started;       /* under lock */
 	unsigned winners;   /* under lock */
 	struct error error; /* under lock; the first */
 };
 
-struct racer {
-	struct race *race;
-	unsigned number;
-	pthread_t thread;
-};
-
-static void await_start(struct race *race)
+static void run_racer(void *arg, unsigned number, const struct call *call)
 {
-	LOCK_SCOPE(&race->lock);
-	while (!race->started)
-		pthread_cond_wait(&race->starting, &race->lock);
-}
-
-static void *run_racer(void *arg)
-{
-	const struct racer *racer = arg;
-	struct race *race = racer->race;
+	struct race *race = arg;
 	struct error why = {0};
 	bool won = false;
-	await_start(race);
-	int r = race->run(race->arg, racer->number, race->call, &won, &why);
+	int r = race->run(race->arg, number, call, &won, &why);
 	if (r < 0 && !why.code)
 		error_set_errno(&why, r, "a probe failed");
 	LOCK_SCOPE(&race->lock);
 	race->winners += won;
 	if (r < 0 && !race->error.code)
 		race->error = why;
-	return NULL;
 }
 
-static void start_race(struct race *race)
-{
-	LOCK_SCOPE(&race->lock);
-	race->started = true;
-	pthread_cond_broadcast(&race->starting);
-}
-
-static int run_race(struct race *race, unsigned n, struct error *e)
-{
-	struct racer racers[PROBE_RACERS_MAX];
-	unsigned running = 0;
-	int r = 0;
-	while (running < n && r == 0) {
-		racers[running] = (struct racer){.race = race, .number = running};
-		r = thread_start(&racers[running].thread, run_racer, &racers[running]);
-		running += r == 0;
-	}
-	start_race(race);
-	for (unsigned i = 0; i < running; i++)
-		pthread_join(racers[i].thread, NULL);
-	if (r < 0)
-		return error_set_errno(e, r, "cannot start the probe's threads");
-	if (race->error.code)
-		error_copy(e, &race->error);
-	return race->error.code;
-}
-
-/* A cancel wakes one waiter only, so the racers are bound by the deadline alone. */
 int http_probe_race(const struct call *call, unsigned n, racer_fn *run, void *arg,
 	unsigned *ret_winners, struct error *e)
 {
-	const struct call racing = {.deadline_ns = call->deadline_ns};
 	struct race race = {
-		.call = &racing,
 		.run = run,
 		.arg = arg,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.starting = PTHREAD_COND_INITIALIZER,
 	};
 	int r = call_check(call);
 	if (r < 0)
 		return error_set_errno(e, r, "the probe was ended");
-	r = run_race(&race, n < PROBE_RACERS_MAX ? n : PROBE_RACERS_MAX, e);
-	if (r == 0)
-		*ret_winners = race.winners;
-	return r;
+	if (n > PROBE_RACERS_MAX)
+		n = PROBE_RACERS_MAX;
+	if (crew_run(call, n, run_racer, &race) < n)
+		return error_set_errno(e, -EAGAIN, "cannot start the probe's threads");
+	if (race.error.code) {
+		error_copy(e, &race.error);
+		return race.error.code;
+	}
+	*ret_winners = race.winners;
+	return 0;
 }
 
 static int race_put(void *arg, unsigned number, const struct call *call, bool *ret_won,

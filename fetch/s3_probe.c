@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fetch/base/crew.h"
 #include "fetch/http_probe.h"
 #include "fetch/s3_multipart.h"
 #include "fetch/spool.h"
@@ -92,6 +93,20 @@ static int race_complete(void *arg, unsigned number, const struct call *call,
 	return r;
 }
 
+static void finish_upload(void *arg, unsigned number, const struct call *call)
+{
+	struct ready_upload *uploads = arg;
+	upload_finish(&uploads[number]);
+}
+
+/* At once, as each may take its time when the store is silent. */
+static void finish_uploads(struct ready_upload *uploads, unsigned count)
+{
+	const struct call call = {.deadline_ns = DEADLINE_NONE};
+	for (unsigned i = crew_run(&call, count, finish_upload, uploads); i < count; i++)
+		upload_finish(&uploads[i]);
+}
+
 static int complete_at_once(const struct http_target *t, const struct call *call,
 	unsigned racers, unsigned *ret_winners, struct error *e)
 {
@@ -103,8 +118,7 @@ static int complete_at_once(const struct http_target *t, const struct call *call
 		r = upload_ready(&uploads[i], t, call, e);
 	if (r == 0)
 		r = http_probe_race(call, racers, race_complete, uploads, ret_winners, e);
-	for (unsigned i = 0; i < racers; i++)
-		upload_finish(&uploads[i]);
+	finish_uploads(uploads, racers);
 	return r;
 }
 

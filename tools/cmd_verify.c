@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fetch/base/crew.h"
 #include "fetch/base/json_out.h"
 #include "fetch/base/lock.h"
 #include "fetch/base/log.h"
@@ -95,15 +96,16 @@ static void note_damage(struct verification *v, const struct error *e)
 }
 
 /* 0, or -errno that ends everything; damage is noted. */
-static int read_frames(struct verification *v, size_t first, size_t end, void *buf)
+static int read_frames(struct verification *v, const struct call *call, size_t first,
+	size_t end, void *buf)
 {
 	struct error e = {0};
-	int r = range_source_read(v->source, &v->session.call, v->table.offsets[first],
+	int r = range_source_read(v->source, call, v->table.offsets[first],
 		bytes_of(v, first, end), buf, &e);
 	if (r == -EBADMSG && end - first > 1) { /* which ones? */
 		r = 0;
 		for (size_t i = first; r == 0 && i < end; i++)
-			r = read_frames(v, i, i + 1, buf);
+			r = read_frames(v, call, i, i + 1, buf);
 		return r;
 	}
 	atomic_fetch_add(&v->done, bytes_of(v, first, end));
@@ -116,7 +118,7 @@ static int read_frames(struct verification *v, size_t first, size_t end, void *b
 	return r;
 }
 
-static void *work(void *arg)
+static void work(void *arg, unsigned number, const struct call *call)
 {
 	struct verification *v = arg;
 	size_t first, end;
@@ -125,9 +127,8 @@ static void *work(void *arg)
 		if (!buf)
 			note_failure(v, -ENOMEM, &(struct error){.code = -ENOMEM});
 		else
-			read_frames(v, first, end, buf);
+			read_frames(v, call, first, end, buf);
 	}
-	return NULL;
 }
 
 static void report(void *arg)
@@ -137,19 +138,14 @@ static void report(void *arg)
 		&v->progress, atomic_load(&v->done), v->table.offsets[v->table.count]);
 }
 
-/* The calling thread works too, so it goes on where no other thread is to be had. */
+/* Where no other thread is to be had, the calling one works. */
 static void work_in_parallel(struct verification *v)
 {
-	pthread_t threads[THREADS_MAX];
-	unsigned wanted = v->o->settings.concurrency, started = 0;
+	unsigned wanted = v->o->settings.concurrency;
 	if (wanted > THREADS_MAX)
 		wanted = THREADS_MAX;
-	while (started + 1 < wanted &&
-		pthread_create(&threads[started], NULL, work, v) == 0)
-		started++;
-	work(v);
-	for (unsigned i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
+	if (!crew_run(&v->session.call, wanted, work, v))
+		work(v, 0, &v->session.call);
 }
 
 static int open_key(void *arg, const char *key, struct error *e)

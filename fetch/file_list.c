@@ -149,10 +149,15 @@ static int holds_keys(const struct listing *l, const char *dir)
 {
 	CLEANUP(cleanup_closedir) DIR *d = NULL;
 	int found = open_directory(l, dir, &d);
-	const struct dirent *entry;
-	while (found == 0 && (entry = readdir(d))) {
+	while (found == 0) {
+		errno = 0;
+		const struct dirent *entry = readdir(d);
 		char path[PATH_SIZE];
 		mode_t type;
+		if (!entry) {
+			found = -errno;
+			break;
+		}
 		if (!join_key(path, dir, entry->d_name) || !type_of(d, entry, &type))
 			continue;
 		found = call_check(l->call);

@@ -74,19 +74,47 @@ static int add(const struct search *s, const char *path)
 
 static int search_directory(const struct search *s, const char *directory);
 
-/* A link to a file counts as the file, a link to a directory as nothing. */
+/* After stat(2): 0 when there is nothing, or no longer. Whatever else it says may hide a
+ * file that belongs to the sum. */
+static int fail_unless_gone(const struct search *s, const char *path)
+{
+	int r = -errno;
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+		return 0;
+	return error_set_errno(s->e, r, "cannot look at '%s'", path);
+}
+
+/* A link to a file counts as the file, a link to a directory or to nothing as nothing. */
 static int look_at(const struct search *s, const char *path)
 {
 	struct stat st;
 	if (fstatat(s->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0; /* gone meanwhile */
+		return fail_unless_gone(s, path);
 	if (S_ISDIR(st.st_mode))
 		return count_slashes(path) < s->depth ? search_directory(s, path) : 0;
 	if (!glob_match(s->pattern, path))
 		return 0;
 	if (S_ISLNK(st.st_mode) && fstatat(s->dirfd, path, &st, 0) < 0)
-		return 0;
+		return fail_unless_gone(s, path);
 	return S_ISREG(st.st_mode) ? add(s, path) : 0;
+}
+
+static int search_failed(const struct search *s, const char *directory, int r)
+{
+	return error_set_errno(s->e, r, "cannot search the directory '%s'",
+		*directory ? directory : ".");
+}
+
+static int look_at_child(const struct search *s, const char *directory, const char *name)
+{
+	char path[PATH_MAX];
+	const char *slash = *directory && strcmp(directory, "/") != 0 ? "/" : "";
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return 0;
+	if (snprintf(path, sizeof(path), "%s%s%s", directory, slash, name) >=
+		(int)sizeof(path))
+		return search_failed(s, directory, -ENAMETOOLONG);
+	return look_at(s, path);
 }
 
 /* directory: "" or with a slash only where it is the root. */
@@ -99,19 +127,15 @@ static int search_directory(const struct search *s, const char *directory)
 	if (!d && errno == ENOENT)
 		return 0;
 	if (!d)
-		return error_set_errno(
-			s->e, -errno, "cannot search the directory '%s'", directory);
+		return search_failed(s, directory, -errno);
 	steal_fd(&fd);
-	const char *slash = *directory && strcmp(directory, "/") != 0 ? "/" : "";
-	const struct dirent *entry;
 	int r = 0;
-	while (r == 0 && (entry = readdir(d))) {
-		char path[PATH_MAX];
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-			continue;
-		if (snprintf(path, sizeof(path), "%s%s%s", directory, slash,
-			    entry->d_name) < (int)sizeof(path))
-			r = look_at(s, path);
+	while (r == 0) {
+		errno = 0;
+		const struct dirent *entry = readdir(d);
+		if (!entry)
+			return errno ? search_failed(s, directory, -errno) : 0;
+		r = look_at_child(s, directory, entry->d_name);
 	}
 	return r;
 }

@@ -1,9 +1,27 @@
 #include "tests/unit/scratch.h"
 
+#include <dirent.h>
 #include <errno.h>
 
 #include "fetch/base/cleanup.h"
 #include "tools/file_checksum.h"
+
+/* A directory stream that breaks off: its descriptor is swapped for an unreadable one. */
+static bool breaking;
+
+DIR *__real_fdopendir(int);
+DIR *__wrap_fdopendir(int);
+
+DIR *__wrap_fdopendir(int fd)
+{
+	DIR *d = __real_fdopendir(fd);
+	if (d && breaking) {
+		int unreadable = open("/", O_PATH | O_CLOEXEC);
+		assert_true(dup2(unreadable, fd) == fd);
+		close(unreadable);
+	}
+	return d;
+}
 
 /* The checksum of up to three patterns, in hexadecimal; "" and *ret_code on failure. */
 static const char *sum(const struct scratch *dir, int *ret_code, const char *a,
@@ -124,6 +142,69 @@ static void a_pattern_without_a_file_is_an_error(void **state)
 	assert_int_equal(r, -ENOENT);
 }
 
+static void what_cannot_be_looked_at_is_not_left_out(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	plant(&dir);
+	assert_int_equal(symlink("sub/c.lock", scratch_path(&dir, "z.lock")), 0);
+	assert_int_equal(chmod(dir.path, 0755), 0);
+	assert_int_equal(chmod(scratch_path(&dir, "sub"), 0744), 0);
+	uid_t before = geteuid();
+	if (before == 0)
+		assert_int_equal(seteuid(65534), 0);
+	else
+		assert_int_equal(chmod(scratch_path(&dir, "sub"), 0400), 0);
+	int named, found, deep, linked;
+	sum(&dir, &named, "sub/c.lock", "a.lock", NULL);
+	sum(&dir, &found, "sub/*", "a.lock", NULL);
+	sum(&dir, &deep, "**/*.lock", NULL, NULL);
+	sum(&dir, &linked, "*.lock", NULL, NULL);
+	assert_int_equal(seteuid(before), 0);
+	assert_int_equal(chmod(scratch_path(&dir, "sub"), 0755), 0);
+	assert_int_equal(named, -EACCES);
+	assert_int_equal(found, -EACCES);
+	assert_int_equal(deep, -EACCES);
+	assert_int_equal(linked, -EACCES);
+}
+
+static void a_listing_that_breaks_off_is_an_error(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	plant(&dir);
+	int r;
+	breaking = true;
+	sum(&dir, &r, "a.lock", "sub/*", NULL);
+	breaking = false;
+	assert_int_equal(r, -EBADF);
+}
+
+/* Names that lead further down than a path can tell. */
+static void a_path_that_is_too_long_is_an_error(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	scratch_write(&dir, "a.lock", "a.lock");
+	char name[201] = "";
+	memset(name, 'n', 200);
+	int at = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int depth = 0; depth < 21; depth++) {
+		assert_int_equal(mkdirat(at, name, 0755), 0);
+		int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = next;
+	}
+	int r;
+	sum(&dir, &r, "**/*.lock", NULL, NULL);
+	/* The scratch directory could not remove such paths. */
+	for (int depth = 0; depth < 21; depth++) {
+		int up = openat(at, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = up;
+		assert_int_equal(unlinkat(at, name, AT_REMOVEDIR), 0);
+	}
+	close(at);
+	assert_int_equal(r, -ENAMETOOLONG);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -132,6 +213,9 @@ int main(void)
 		cmocka_unit_test(stars_stay_within_names),
 		cmocka_unit_test(links_to_files_count_and_links_to_directories_do_not),
 		cmocka_unit_test(a_pattern_without_a_file_is_an_error),
+		cmocka_unit_test(what_cannot_be_looked_at_is_not_left_out),
+		cmocka_unit_test(a_listing_that_breaks_off_is_an_error),
+		cmocka_unit_test(a_path_that_is_too_long_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

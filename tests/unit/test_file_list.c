@@ -1,5 +1,6 @@
 #include "tests/unit/scratch.h"
 
+#include <dirent.h>
 #include <errno.h>
 
 #include "fetch/base/vec.h"
@@ -33,6 +34,23 @@ static int take(void *arg, const struct list_entry *entry)
 	assert_int_equal(entry->is_directory, entry->key[len - 1] == '/');
 	assert_int_equal(entry->size, entry->is_directory ? 0 : 1);
 	return string_vec_push(arg, strdup(entry->key));
+}
+
+/* A directory stream that breaks off: its descriptor is swapped for an unreadable one. */
+static int breaking; /* counts down to the one that breaks; 0: none does */
+
+DIR *__real_fdopendir(int);
+DIR *__wrap_fdopendir(int);
+
+DIR *__wrap_fdopendir(int fd)
+{
+	DIR *d = __real_fdopendir(fd);
+	if (d && breaking && --breaking == 0) {
+		int unreadable = open("/", O_PATH | O_CLOEXEC);
+		assert_true(dup2(unreadable, fd) == fd);
+		close(unreadable);
+	}
+	return d;
 }
 
 /* What S3 would answer: the keys that begin with prefix, folded at the next '/'. */
@@ -175,6 +193,24 @@ static void the_caller_may_stop_it(void **state)
 	assert_int_equal(seen.calls, 0);
 }
 
+/* Of the directory itself, and of one in it that is looked into for keys. */
+static void a_listing_that_breaks_off_is_an_error(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_store) struct store *s = store_at(dir.path);
+	scratch_write(&dir, "a/1", "x");
+	for (int which = 1; which <= 2; which++) {
+		struct last_seen seen = {0};
+		struct error e = {0};
+		breaking = which;
+		assert_int_equal(
+			store_list(s, CALL_PATIENT, "", false, look, &seen, &e), -EBADF);
+		assert_int_equal(breaking, 0);
+		assert_non_null(strstr(e.text, which == 2 ? "/a'" : dir.path));
+		assert_int_equal(seen.calls, 0);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -182,6 +218,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_key_is_not_listed),
 		cmocka_unit_test(size_and_time_are_told),
 		cmocka_unit_test(the_caller_may_stop_it),
+		cmocka_unit_test(a_listing_that_breaks_off_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

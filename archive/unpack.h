@@ -37,7 +37,8 @@ struct unpack_options {
 /* target must not exist, or be an empty directory: else -ENOTEMPTY, or -ENOTDIR. source is
  * the verified one. Extended attributes that the file system does not take are warned of.
  * Errors: those of reader_read(), of open(2) and write(2) such as -ENOSPC, of link(2); each
- * names the file. */
+ * names the file. -EIO: somebody else is at work in the tree, or a code of these that means
+ * something else in Larder. */
 int unpack_archive(const struct archive *a, struct range_source *source,
 	const struct call *call, const char *target, const struct unpack_options *options,
 	struct error *e);

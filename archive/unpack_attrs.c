@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -7,12 +8,34 @@
 #include "archive/unpack_private.h"
 #include "fetch/base/lock.h"
 
+int unpack_recode(int code, struct error *e)
+{
+	switch (-code) {
+	case ENOENT:
+	case ESTALE:
+	case EBADMSG:
+	case EBUSY:
+	case EKEYREJECTED:
+	case EOPNOTSUPP:
+	case EEXIST:
+	case ETIMEDOUT:
+	case EINVAL:
+	case ENOTDIR:
+	case ENOTEMPTY:
+		code = -EIO;
+	}
+	if (e)
+		e->code = code;
+	return code;
+}
+
 int unpack_error(const struct unpack *u, uint32_t entry, int code, const char *what,
 	struct error *e)
 {
 	char path[512];
 	index_path(u->ix, entry, path, sizeof(path));
-	return error_set_errno(e, code, "cannot %s '%s'", what, *path ? path : ".");
+	error_set_errno(e, code, "cannot %s '%s'", what, *path ? path : ".");
+	return unpack_recode(code, e);
 }
 
 mode_t unpack_file_mode(const struct unpack *u, uint32_t entry)

@@ -44,7 +44,12 @@ struct unpack {
 	int refused_code;
 };
 
-/* "cannot WHAT 'path of entry'": fills *e from -code and returns it. */
+/* What the file system said of the tree, which is in *e, as a code of unpack_archive(): -EIO
+ * where it would be taken for what such a code means of the target, or throughout Larder
+ * (fetch/base/error.h). */
+int unpack_recode(int code, struct error *e);
+
+/* "cannot WHAT 'path of entry'": fills *e from -code and returns that, recoded. */
 int unpack_error(const struct unpack *u, uint32_t entry, int code, const char *what,
 	struct error *e);
 

@@ -176,8 +176,9 @@ int unpack_target_taken_off(struct unpack_target *t, mode_t *ret, struct error *
 		t->fd, probe, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0777);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0 || unlinkat(t->fd, probe, 0) < 0)
-		return error_set_errno(
-			e, -errno, "cannot make a file below '%s'", t->path);
+		return unpack_recode(error_set_errno(e, -errno,
+					     "cannot make a file below '%s'", t->path),
+			e);
 	*ret = 0777 & ~st.st_mode;
 	return 0;
 }
@@ -217,12 +218,15 @@ static int move_up(struct unpack_target *t, struct error *e)
 		unpack_name(t->ix, entry, name);
 		int r = move(t, name, S_ISDIR(index_mode(t->ix, entry)));
 		if (r < 0)
-			return error_set_errno(
-				e, r, "cannot move '%s' into '%s'", name, t->path);
+			return unpack_recode(error_set_errno(e, r,
+						     "cannot move '%s' into '%s'", name,
+						     t->path),
+				e);
 	}
-	if (unlinkat(t->targetfd, t->temp, AT_REMOVEDIR) < 0)
-		return error_set_errno(e, -errno, "cannot remove '%s'", t->temp);
-	return 0;
+	if (unlinkat(t->targetfd, t->temp, AT_REMOVEDIR) == 0)
+		return 0;
+	return unpack_recode(
+		error_set_errno(e, -errno, "cannot remove '%s'", t->temp), e);
 }
 
 int unpack_target_settle(struct unpack_target *t, int *ret_fd, struct error *e)
@@ -234,7 +238,9 @@ int unpack_target_settle(struct unpack_target *t, int *ret_fd, struct error *e)
 int unpack_target_publish(struct unpack_target *t, struct error *e)
 {
 	if (!t->within && renameat(t->parentfd, t->temp, t->parentfd, t->name) < 0)
-		return error_set_errno(e, -errno, "cannot put '%s' into place", t->path);
+		return unpack_recode(error_set_errno(e, -errno,
+					     "cannot put '%s' into place", t->path),
+			e);
 	t->temp[0] = '\0';
 	return 0;
 }

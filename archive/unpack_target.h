@@ -34,8 +34,8 @@ int unpack_target_open(struct unpack_target *t, const char *path, const struct i
 	struct error *e);
 
 /* Where directories get their last modes and times. For a tree within the target this
- * moves it up first, since a directory without write permission cannot be moved; -EEXIST
- * where a name was taken meanwhile. The descriptor is borrowed. */
+ * moves it up first, since a directory without write permission cannot be moved; -EIO where
+ * a name was taken meanwhile. The descriptor is borrowed. */
 int unpack_target_settle(struct unpack_target *t, int *ret_fd, struct error *e);
 
 /* The rename, last of all. */

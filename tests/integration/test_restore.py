@@ -53,8 +53,8 @@ class Restore(unittest.TestCase):
             (top / str(number) / "noise").write_bytes(os.urandom(1 << 20))
         return top
 
-    def larder(self, code, *words):
-        result = self.cli.run(*words)
+    def larder(self, code, *words, **how):
+        result = self.cli.run(*words, **how)
         self.assertEqual(result.code, code, result)
         return result
 
@@ -114,6 +114,16 @@ class Restore(unittest.TestCase):
         self.meanwhile(lambda: self.origin.remove(BUCKET, "k"))
         self.restore(1)
         self.assertEqual(self.left(), [])
+
+    def test_within_the_target_nothing_of_others_is_replaced(self):
+        """A failure, not "already published", whatever rename(2) says."""
+        self.out.mkdir()
+        self.meanwhile(lambda: (self.out / "3").write_text("mine"))
+        result = self.larder(1, "restore", "--cache-dir", "", "--key", "k", f"s3://{BUCKET}",
+                             ".", cwd=self.out)
+        self.assertIn("cannot move '3' into '.': File exists", result.err)
+        self.assertEqual(os.listdir(self.out), ["3"])
+        self.assertEqual((self.out / "3").read_text(), "mine")
 
     def test_only_what_the_cache_lacks_is_fetched(self):
         def restore(key, target):

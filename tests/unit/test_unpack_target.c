@@ -180,7 +180,7 @@ static void what_took_a_name_is_not_replaced(void **state)
 			refusal = refusals[i];
 			begin(&u);
 			scratch_write(&u.dir, files[k], "theirs");
-			assert_true(end(&u) < 0);
+			assert_int_equal(end(&u), -EIO);
 			char want[64];
 			snprintf(want, sizeof(want),
 				"cannot move '%.1s' into '.': File exists", files[k] + 4);
@@ -198,7 +198,7 @@ static void an_empty_directory_is_not_replaced_either(void **state)
 		refusal = answer;
 		begin(&u);
 		scratch_mkdir(&u.dir, "out/b");
-		assert_true(end(&u) < 0);
+		assert_int_equal(end(&u), -EIO);
 		expect_names("b", 0);
 		expect_names(".", 1);
 	}
@@ -216,6 +216,23 @@ static void a_file_system_may_know_no_noreplace(void **state)
 	expect("elsewhere", "theirs");
 	assert_int_equal(unlink("elsewhere"), 0);
 	expect_whole();
+}
+
+/* The code of "already published", which is no failure to some. */
+static void a_file_in_the_unfinished_tree_is_a_failure(void **state)
+{
+	CLEANUP(unpacking_finish) struct unpacking u;
+	unpacking_init(&u);
+	begin(&u);
+	DIR *d = opendir(".");
+	char path[NAME_MAX + 16] = "";
+	for (const struct dirent *entry; (entry = readdir(d));)
+		if (!strncmp(entry->d_name, ".larder-", 8))
+			snprintf(path, sizeof(path), "out/%s/a", entry->d_name);
+	closedir(d);
+	scratch_write(&u.dir, path, "theirs");
+	assert_int_equal(end(&u), -EIO);
+	assert_string_equal(u.e.text, "cannot make 'a': File exists");
 }
 
 /* b, which has just come up, becomes a link to a directory that is none of ours. */
@@ -237,7 +254,7 @@ static void a_link_that_took_a_directory_s_place_is_not_followed(void **state)
 	assert_int_equal(utimensat(AT_FDCWD, "../victim", long_ago, 0), 0);
 	after_move = swap_in_a_link;
 	begin(&u);
-	assert_true(end(&u) < 0);
+	assert_int_equal(end(&u), -EIO);
 	assert_non_null(strstr(u.e.text, "cannot open 'b'"));
 	struct stat st;
 	assert_int_equal(stat("../victim", &st), 0);
@@ -252,6 +269,7 @@ int main(void)
 		cmocka_unit_test(what_took_a_name_is_not_replaced),
 		cmocka_unit_test(an_empty_directory_is_not_replaced_either),
 		cmocka_unit_test(a_file_system_may_know_no_noreplace),
+		cmocka_unit_test(a_file_in_the_unfinished_tree_is_a_failure),
 		cmocka_unit_test(a_link_that_took_a_directory_s_place_is_not_followed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

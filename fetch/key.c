@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "fetch/base/controls.h"
+
 #define COMPONENT_MAX 255 /* bytes: NAME_MAX */
 
 /* The length of the UTF-8 sequence at p (RFC 3629), or 0 when there is none. */
@@ -28,7 +30,7 @@ static int check_characters(const char *key, struct error *e)
 {
 	const unsigned char *p = (const unsigned char *)key;
 	while (*p) {
-		if (*p < 0x20 || *p == 0x7f)
+		if (control_at((const char *)p, 2)) /* the second may be the NUL */
 			return error_set(e, -EINVAL,
 				"key '%s' holds a control character", key);
 		size_t len = utf8_sequence(p);

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "archive/format.h"
+#include "fetch/base/controls.h"
 #include "fetch/base/json_out.h"
 #include "fetch/key.h"
 #include "tools/command.h"
@@ -60,10 +62,10 @@ static int list_keys(const struct options *o, struct session *s, const char *pre
 /* A name may hold what drives a terminal. */
 static void print_name(const char *name, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)name[i];
-		putchar(c < 0x20 || c == 0x7f ? '?' : c);
-	}
+	char text[TARGET_LIMIT];
+	memcpy(text, name, len);
+	controls_blot(text, len);
+	fwrite(text, 1, len, stdout);
 }
 
 static void print_entry(const struct index *ix, uint32_t entry)

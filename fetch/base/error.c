@@ -3,20 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Control bytes would let a remote name forge log lines or drive a terminal. */
-static void neutralise(char *text)
-{
-	for (unsigned char *p = (unsigned char *)text; *p; p++)
-		if (*p < 0x20 || *p == 0x7f)
-			*p = '?';
-}
+#include "fetch/base/controls.h"
 
 __attribute__((format(printf, 3, 0))) static void set_text(
 	struct error *e, int code, const char *format, va_list ap)
 {
 	e->code = code;
 	vsnprintf(e->text, sizeof(e->text), format, ap);
-	neutralise(e->text);
+	controls_blot(e->text, strlen(e->text));
 }
 
 int error_set(struct error *e, int code, const char *format, ...)

@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "fetch/base/controls.h"
+
 /* The length of the valid UTF-8 sequence (RFC 3629) at p, of at most left bytes; else 0. */
 static size_t sequence(const unsigned char *p, size_t left)
 {
@@ -31,8 +33,8 @@ void json_string_n(FILE *out, const char *text, size_t len)
 			fputs("\xef\xbf\xbd", out);
 		else if (*p == '"' || *p == '\\')
 			fprintf(out, "\\%c", *p);
-		else if (*p < 0x20 || *p == 0x7f)
-			fprintf(out, "\\u%04x", *p);
+		else if (control_at((const char *)p, n))
+			fprintf(out, "\\u%04x", p[n - 1]); /* the code point in both forms */
 		else
 			fwrite(p, 1, n, out);
 		p += n ? n : 1;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fetch/base/controls.h"
 #include "fetch/base/syslog_sink.h"
 
 #define LINE_SIZE 2048
@@ -118,9 +119,7 @@ static bool say(enum log_level level, const char *format, va_list ap)
 	size_t len = (size_t)used + (size_t)(more > 0 ? more : 0);
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
+	controls_blot(line, len);
 	return put_line(fd, level, line, len);
 }
 

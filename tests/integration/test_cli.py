@@ -447,10 +447,13 @@ class OnAFolder(unittest.TestCase):
 
     def test_a_name_cannot_drive_the_terminal(self):
         (self.tree / "\x1b[31mred\n").touch()
+        (self.tree / "\x9b31mred as well").symlink_to("\x9b31m")
         self.commit("--key", "a")
         text = self.cli.run("ls", "--key", "a", "./store").out
         self.assertIn("?[31mred?", text)
         self.assertNotIn("\x1b", text)
+        self.assertNotIn("\x9b", text)
+        self.assertIn("??31mred as well -> ??31m\n", text)
 
     def test_exists_answers_by_exit_status(self):
         self.assertEqual(self.cli.run("exists", "--key", "a", "./store").code, 3)

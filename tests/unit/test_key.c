@@ -16,7 +16,8 @@ static void accepts_what_people_use(void **state)
 static void refuses_what_cannot_be_a_path(void **state)
 {
 	static const char *const keys[] = { "", "/a", "a/", "a//b", ".", "..", "a/../b",
-		"a/./b", "tab\there", "\x7f", ".larder", ".larder/probe" };
+		"a/./b", "tab\there", "\x7f", "a\xc2\x9bz", "\xc2\x80", ".larder",
+		".larder/probe" };
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		struct error e = { 0 };
 		assert_int_equal(key_check(keys[i], &e), -EINVAL);

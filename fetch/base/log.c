@@ -107,7 +107,8 @@ static bool put_line(int fd, enum log_level level, char *line, size_t len)
 	return write(fd, line, len + 1) >= 0;
 }
 
-static bool say(enum log_level level, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static bool say(
+	enum log_level level, const char *format, va_list ap)
 {
 	int fd = atomic_load(&sink.fd);
 	char line[LINE_SIZE];

@@ -277,6 +277,12 @@ static int open_key(struct doorway *d, const struct call *call, struct error *e)
 	return 0;
 }
 
+uint64_t doorway_shut_until(struct doorway *d)
+{
+	LOCK_SCOPE(&d->lock);
+	return d->shut_until_ns;
+}
+
 static int check_not_shut(struct doorway *d, struct error *e)
 {
 	LOCK_SCOPE(&d->lock);

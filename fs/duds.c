@@ -36,16 +36,16 @@ static struct dud **find_place(struct duds *d)
 	return first;
 }
 
-void duds_note(struct duds *d, uint64_t now_ns, const char *key, int code,
-	const struct error *why)
+void duds_note(struct duds *d, uint64_t now_ns, uint64_t until_ns, const char *key,
+	int code, const struct error *why)
 {
 	size_t len = strlen(key);
-	if (duds_find(d, now_ns, key))
+	if (until_ns <= now_ns || duds_find(d, now_ns, key))
 		return;
 	struct dud *fresh = malloc(sizeof(*fresh) + len + 1);
 	if (!fresh)
 		return;
-	fresh->until_ns = now_ns + DUD_NS;
+	fresh->until_ns = until_ns;
 	fresh->why = why ? *why : (struct error){0};
 	fresh->why.code = code;
 	memcpy(fresh->key, key, len + 1);

@@ -1,8 +1,9 @@
 /*
  * Names that led to nothing a moment ago, and why, so that each look at one is no request.
  *
- * A dud is forgotten DUD_NS after it was noted; while it is remembered, noting it again
- * changes nothing, or who looks often would never get the store asked. At most DUDS_MOST
+ * A dud is forgotten when its time is over, as a rule DUD_NS after the store was asked; while
+ * it is remembered, noting it again changes nothing, or who looks often would never get the
+ * store asked. At most DUDS_MOST
  * are kept: a new one takes the place of the one that would be forgotten first. Without
  * memory for it nothing is remembered.
  *
@@ -28,8 +29,8 @@ struct duds {
 void duds_finish(struct duds *d);
 
 /* key led to code (a negative errno), and the words of *why, or none. They are copied. */
-void duds_note(struct duds *d, uint64_t now_ns, const char *key, int code,
-	const struct error *why);
+void duds_note(struct duds *d, uint64_t now_ns, uint64_t until_ns, const char *key,
+	int code, const struct error *why);
 
 /* What was noted of key, code and words; borrowed until the next note. NULL: nothing, or
  * it is forgotten. */

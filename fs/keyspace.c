@@ -335,7 +335,8 @@ static int check_not_junk(struct keyspace *k, const char *path, struct error *e)
 static void note_junk(struct keyspace *k, const char *path, const struct error *why)
 {
 	LOCK_SCOPE(&k->lock);
-	duds_note(&k->duds, clock_monotonic_ns(), path, -EBADMSG, why);
+	uint64_t now_ns = clock_monotonic_ns();
+	duds_note(&k->duds, now_ns, now_ns + DUD_NS, path, -EBADMSG, why);
 }
 
 /* Opens the name as a key. What is no archive gets no node, so its doorway cannot keep in
@@ -452,17 +453,13 @@ int keyspace_lookup(struct keyspace *k, const struct call *call, uint32_t direct
 	return 0;
 }
 
-bool keyspace_lose(struct keyspace *k, uint32_t number, uint32_t *ret_directory,
-	char ret_name[NAME_MAX + 1])
+void keyspace_lose(struct keyspace *k, uint32_t number, uint64_t until_ns)
 {
 	LOCK_SCOPE(&k->lock);
 	const struct node *n = node_table_get(&k->nodes, number);
-	if (!n || !n->parent)
-		return false;
-	duds_note(&k->duds, clock_monotonic_ns(), n->path, -ENOENT, NULL);
-	*ret_directory = n->parent->number;
-	snprintf(ret_name, NAME_MAX + 1, "%s", n->path + n->name);
-	return true;
+	if (n && n->parent)
+		duds_note(&k->duds, clock_monotonic_ns(), until_ns, n->path, -ENOENT,
+			NULL);
 }
 
 /* --- all of them ------------------------------------------------------------------ */

@@ -52,11 +52,9 @@ int keyspace_node(struct keyspace *k, uint32_t number, struct shown *ret);
 int keyspace_lookup(struct keyspace *k, const struct call *call, uint32_t directory,
 	const char *name, bool may_wait, struct shown *ret, struct error *e);
 
-/* The key that this node stands for is not there: lookups of its name are -ENOENT for
- * DUD_NS. True: the kernel is to forget this name in that directory; false: there is none.
- */
-bool keyspace_lose(struct keyspace *k, uint32_t number, uint32_t *ret_directory,
-	char ret_name[NAME_MAX + 1]);
+/* The key that this node stands for is not there: lookups of its name are -ENOENT until
+ * then. */
+void keyspace_lose(struct keyspace *k, uint32_t number, uint64_t until_ns);
 
 void keyspace_forget(struct keyspace *k, uint32_t number, uint64_t lookups);
 

@@ -90,10 +90,9 @@ int ops_explain(const struct job *job, const char *key, int code, const char *ab
 
 void ops_note_unopened(struct larderfs *l, const struct shown *shown, int code)
 {
-	uint32_t directory;
-	char name[NAME_MAX + 1];
-	if (code == -ENOENT && keyspace_lose(l->keyspace, shown->number, &directory, name))
-		notifier_lapse(l->notifier, inode_make(0, directory), name);
+	if (code == -ENOENT)
+		keyspace_lose(l->keyspace, shown->number,
+			doorway_shut_until(shown->doorway));
 }
 
 void ops_entry_param(struct larderfs *l, struct generation *g, uint32_t entry,

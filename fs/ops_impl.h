@@ -42,7 +42,9 @@ void ops_run_job(fuse_req_t req, const struct job *job);
 int ops_explain(const struct job *job, const char *key, int code, const char *about,
 	const struct error *e, int (*errno_of)(int code));
 
-/* How opening shown's doorway went: after a miss the kernel is told to forget its name. */
+/* How opening shown's doorway went: a miss is remembered by its name. (The kernel is not
+ * told to forget that: it would wait for every lookup in the directory of keys, and each new
+ * one for it. It keeps what is not open for a moment only.) */
 void ops_note_unopened(struct larderfs *l, const struct shown *shown, int code);
 
 /* Answers with EIO, and says why. */

@@ -52,9 +52,10 @@ static void answer_node(fuse_req_t req, struct larderfs *l, const struct shown *
 {
 	struct fuse_entry_param param = {
 		.ino = inode_make(0, shown->number),
-		.entry_timeout = KEEP_KEYSPACE,
 	};
 	param.attr_timeout = ops_node_attributes(l, shown, &param.attr);
+	param.entry_timeout = param.attr_timeout < KEEP_KEYSPACE ? param.attr_timeout
+								 : KEEP_KEYSPACE;
 	uint32_t number = shown->number;
 	if (fuse_reply_entry(req, &param) < 0)
 		keyspace_forget(l->keyspace, number, 1);

@@ -4,14 +4,14 @@ import errno
 import json
 import os
 import subprocess
+import threading
 import unittest
 
 from larder_testlib import fuse
 from larder_testlib.mount import Mount, MountError, larder
 from larder_testlib.origin import Origin, s3_error
-from larder_testlib.process import TempDir
+from larder_testlib.process import TempDir, spawn, wait_until
 from larder_testlib.sigv4 import Credentials
-from larder_testlib.process import wait_until
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/key")
 BUCKET = "the-bucket"
@@ -136,6 +136,36 @@ class MountedStore(unittest.TestCase):
         for _ in range(3):  # who has it open may go on asking
             self.assert_errno(errno.ESTALE, os.listdir, key)
         self.assertEqual(len(self.asked()), 1)
+
+    def test_a_key_that_has_gone_holds_up_nobody(self):
+        """Where the kernel is told to forget a name it waits for who looks up another one in
+        that directory, deaf to all signals, and everybody else for it."""
+        for key in ("gone", "kept"):
+            self.commit(key, file="x")
+        mount = self.mount("--timeout=20s")
+        self.assertEqual(sorted(os.listdir(mount.path)), ["gone", "kept"])
+        os.stat(mount.path / "gone")
+        self.origin.remove(BUCKET, "prefix/gone")
+        go, answer = threading.Event(), self.origin.answer
+        self.addCleanup(go.set)
+
+        def answer_late(request):
+            if "slow" in request.target:
+                go.wait(60)
+            return answer(request)
+        self.origin.answer = answer_late
+        slow = spawn(["stat", mount.path / "slow"], stdout=subprocess.DEVNULL,
+                     stderr=subprocess.DEVNULL)
+        self.addCleanup(slow.wait, 60)
+        self.addCleanup(go.set)
+        wait_until(lambda: status(mount)["waiting"], "the slow name to be asked for")
+        self.assert_errno(errno.ENOENT, self.stat_below, mount.path / "gone")
+        for words, code in ((["ls", mount.path], 0), (["cat", mount.path / "kept/file"], 0),
+                            (["stat", mount.path / "another"], 1)):
+            with self.subTest(words):
+                done = subprocess.run(words, capture_output=True, timeout=10, check=False)
+                self.assertEqual(done.returncode, code)
+        self.assertTrue(slow.alive())
 
     def test_a_new_key_comes_into_the_listing(self):
         self.commit("one", file="x")

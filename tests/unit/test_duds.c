@@ -13,7 +13,7 @@ static void a_dud_is_remembered_for_its_time(void **state)
 {
 	struct duds d = {0};
 	assert_null(duds_find(&d, NOW, "key"));
-	duds_note(&d, NOW, "key", -EBADMSG, &junk);
+	duds_note(&d, NOW, NOW + DUD_NS, "key", -EBADMSG, &junk);
 	const struct error *why = duds_find(&d, NOW + DUD_NS - 1, "key");
 	assert_non_null(why);
 	assert_int_equal(why->code, -EBADMSG);
@@ -27,11 +27,13 @@ static void a_dud_is_remembered_for_its_time(void **state)
 static void noting_it_again_makes_it_no_longer(void **state)
 {
 	struct duds d = {0};
-	duds_note(&d, NOW, "key", -EBADMSG, &junk);
-	duds_note(&d, NOW + DUD_NS - 1, "key", -ENOENT, NULL);
+	duds_note(&d, NOW, NOW + DUD_NS, "key", -EBADMSG, &junk);
+	duds_note(&d, NOW + DUD_NS - 1, NOW + 2 * DUD_NS - 1, "key", -ENOENT, NULL);
 	assert_int_equal(duds_find(&d, NOW + DUD_NS - 1, "key")->code, -EBADMSG);
 	assert_null(duds_find(&d, NOW + DUD_NS, "key"));
-	duds_note(&d, NOW + DUD_NS, "key", -ENOENT, NULL);
+	duds_note(&d, NOW + DUD_NS, NOW + DUD_NS, "key", -ENOENT, NULL);
+	assert_null(duds_find(&d, NOW + DUD_NS, "key")); /* its time was over */
+	duds_note(&d, NOW + DUD_NS, NOW + DUD_NS + 1, "key", -ENOENT, NULL);
 	assert_int_equal(duds_find(&d, NOW + DUD_NS, "key")->code, -ENOENT);
 	duds_finish(&d);
 }
@@ -42,7 +44,7 @@ static void of_too_many_the_first_is_forgotten(void **state)
 	char key[16];
 	for (unsigned i = 0; i < DUDS_MOST + 2; i++) {
 		snprintf(key, sizeof(key), "key %u", i);
-		duds_note(&d, NOW + i, key, -ENOENT, NULL);
+		duds_note(&d, NOW + i, NOW + i + DUD_NS, key, -ENOENT, NULL);
 	}
 	assert_null(duds_find(&d, NOW + DUDS_MOST, "key 0"));
 	assert_null(duds_find(&d, NOW + DUDS_MOST, "key 1"));

@@ -38,7 +38,9 @@ struct generation {
 
 	pthread_mutex_t lock;   /* the digests */
 	uint8_t (*digests)[16]; /* owned; under lock until set, then for ever the same */
-	struct flight loading;  /* of them; under lock */
+	struct flight loading;  /* of them, by demands; under lock */
+	bool guessing;          /* somebody loads them ahead of any need; under lock */
+	bool digests_damaged;   /* when they were loaded last; under lock */
 };
 
 static int on_judge(
@@ -421,32 +423,57 @@ static bool digests_worth_it(struct generation *g, const struct outer_section *s
 	return s.fetched_bytes / DIGESTS_WORTH >= section->stored_len;
 }
 
-static bool is_loading(struct generation *g)
-{
-	LOCK_SCOPE(&g->lock);
-	return g->loading.busy;
-}
-
 static bool digests_are_there(void *arg)
 {
 	return ((struct generation *)arg)->digests;
 }
 
-/* The one loader's work. */
 static int fetch_digests(struct generation *g, const struct call *call, struct error *e)
 {
-	uint8_t(*digests)[16] = NULL;
+	CLEANUP(cleanup_free) uint8_t(*digests)[16] = NULL;
 	int r = archive_content_digests(
 		g->archive, g->local ? g->local : g->pinned, call, &digests, e);
-	if (r < 0)
-		return r;
 	LOCK_SCOPE(&g->lock);
-	g->digests = digests;
-	return 0;
+	g->digests_damaged = r == -EBADMSG;
+	if (r == 0 && !g->digests)
+		g->digests = steal_pointer(digests);
+	return r;
 }
 
 int generation_load_digests(
-	struct generation *g, const struct call *call, bool worth_it, struct error *e)
+	struct generation *g, const struct call *call, struct error *e)
+{
+	struct outer_section section;
+	int r = index_outer(g->index, OUTER_CONTENT_DIGESTS, &section);
+	if (r < 0)
+		return r;
+	r = flight_join(&g->loading, &g->lock, call, digests_are_there, g, e);
+	if (r != FLIGHT_OWNER)
+		return r;
+	r = fetch_digests(g, call, e);
+	flight_land(&g->loading, &g->lock, r, e);
+	return r;
+}
+
+static bool begin_guess(struct generation *g)
+{
+	LOCK_SCOPE(&g->lock);
+	if (g->digests || g->digests_damaged || g->guessing || g->loading.busy)
+		return false;
+	g->guessing = true;
+	return true;
+}
+
+static void end_guess(struct generation *g)
+{
+	LOCK_SCOPE(&g->lock);
+	g->guessing = false;
+}
+
+/* No flight that a demand may join: a guess stays behind all demands in the queue, and
+ * fails at what a demand mends by reopening. */
+int generation_guess_digests(
+	struct generation *g, const struct call *call, struct error *e)
 {
 	if (digests_at_hand(g))
 		return 0;
@@ -454,15 +481,10 @@ int generation_load_digests(
 	int r = index_outer(g->index, OUTER_CONTENT_DIGESTS, &section);
 	if (r < 0)
 		return r;
-	if (worth_it && (!digests_worth_it(g, &section) || is_loading(g)))
+	if (!digests_worth_it(g, &section) || !begin_guess(g))
 		return -EAGAIN;
-	r = flight_join(&g->loading, &g->lock, call, digests_are_there, g, e);
-	if (r != FLIGHT_OWNER)
-		return r;
 	r = fetch_digests(g, call, e);
-	/* A guess is patient with nothing: whoever waited for it asks for himself. */
-	bool gave_up = r < 0 && call->priority == PRIORITY_PREFETCH;
-	flight_land(&g->loading, &g->lock, gave_up ? -ECANCELED : r, e);
+	end_guess(g);
 	return r;
 }
 

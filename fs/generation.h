@@ -103,13 +103,15 @@ int generation_chunk(struct generation *g, const struct call *call,
  * are not at hand. */
 int generation_content_digest(struct generation *g, uint32_t entry, uint8_t ret[16]);
 
-/* Makes the content digests be at hand: loads them, or waits for who does. When
- * `worth_it`, only if enough was read of the key that their size does not count, and
- * nobody does. 0; -EAGAIN: not worth it yet; -ENOENT: the archive has none;
- * range_source_read()'s errors.
- */
+/* Makes the content digests be at hand: loads them, or waits for who does (but for no
+ * guess). 0; -ENOENT: the archive has none; range_source_read()'s errors. */
 int generation_load_digests(
-	struct generation *g, const struct call *call, bool worth_it, struct error *e);
+	struct generation *g, const struct call *call, struct error *e);
+
+/* The same ahead of any need, if enough was read of the key that their size does not count.
+ * -EAGAIN: it was not, or somebody is at it, or they turned out to be damaged. */
+int generation_guess_digests(
+	struct generation *g, const struct call *call, struct error *e);
 
 /* A regular file with this content digest: 0 or -ENOENT. `hint` is looked at first. */
 int generation_find_content(struct generation *g, const uint8_t digest[16], uint64_t size,

@@ -11,7 +11,7 @@ static void fetch_digests(struct larderfs *l, struct generation *g)
 	struct error e = {0};
 	request_begin(&own, &l->requests, NULL, clock_monotonic_ns() + l->timeout_ns);
 	own.call.priority = PRIORITY_PREFETCH;
-	int r = generation_load_digests(g, &own.call, true, &e);
+	int r = generation_guess_digests(g, &own.call, &e);
 	request_end(&own);
 	if (r < 0 && r != -EAGAIN && r != -ENOENT)
 		log_debug("content digests not loaded: %s", e.text);
@@ -65,6 +65,8 @@ static void run_read(struct job *job)
 		/* Feeding may wait for a read that is at the gate: not with this answer. */
 		if (gate_has_room(&l->gate))
 			feeder_read(&l->feeder, g, p.number);
+		else
+			marks_set(generation_marks(g), p.number); /* it was read */
 		answer_view(job->req, l, &view);
 		fetch_digests(l, g);
 	}

@@ -103,7 +103,7 @@ int twins_find(struct twins *t, const struct call *call, struct generation *old,
 	int r = generation_content_digest(old, entry, wanted);
 	if (r < 0)
 		return r;
-	r = generation_load_digests(newer, call, false, e);
+	r = generation_load_digests(newer, call, e);
 	if (r < 0)
 		return r;
 	struct entry_info info;

@@ -31,7 +31,7 @@ static int pass(struct memory_store *s, const struct call *call, unsigned *count
 	pthread_mutex_lock(&s->lock);
 	++*counter;
 	int r = 0;
-	if (s->hold) {
+	if (s->hold && (!s->hold_most || s->held < s->hold_most)) {
 		s->held++;
 		pthread_cond_broadcast(&s->changed);
 		while (s->hold && r == 0)

@@ -34,6 +34,7 @@ struct memory_store {
 	unsigned objects;             /* that are open now */
 	unsigned held;                /* calls that wait now */
 	bool hold;
+	unsigned hold_most; /* of calls at a time, the others go on; 0: all are held */
 	int open_result;  /* 0, or what opening fails with */
 	int list_result;  /* the same for listing */
 	size_t tail_most; /* bytes that come with an opening; 0: all that are asked for */

@@ -18,6 +18,7 @@
 #define THREADS_MAX       256
 #define LEVEL_MAX         19
 #define WALK_BATCH        64 /* entries between two looks at finished frames */
+#define VERIFIED_AT_ONCE  64 /* entries between two looks at the call */
 #define PROGRESS_INTERVAL (NS_PER_SECOND / 5)
 
 DEFINE_VEC(thread_vec, pthread_t);
@@ -345,6 +346,8 @@ static int verify_tree(struct pack *p, struct error *e)
 	int r = dirs ? 0 : -ENOMEM;
 	for (uint32_t i = 0; r == 0 && i < tree_count(p->tree); i++) {
 		r = verify_entry(p, dirs, i);
+		if (r == 0 && i % VERIFIED_AT_ONCE == 0 && (r = call_check(p->call)) < 0)
+			return give_up(p, r, e);
 		if (r == -EBUSY) {
 			char label[600];
 			tree_label(p->tree, p->name, i, NULL, label, sizeof(label));

@@ -188,13 +188,14 @@ int unpack_target_taken_off(struct unpack_target *t, mode_t *ret, struct error *
  * something into meanwhile is not. */
 static int move_over_own(struct unpack_target *t, const char *name, bool dir)
 {
-	int r = dir ? mkdirat(t->targetfd, name, 0700)
-		    : mknodat(t->targetfd, name, S_IFREG | 0600, 0);
-	if (r < 0)
+	CLEANUP(cleanup_close) int fd = -1;
+	if (dir ? mkdirat(t->targetfd, name, 0700) < 0
+		: (fd = openat(t->targetfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+			   0600)) < 0)
 		return -errno;
 	if (renameat(t->fd, name, t->targetfd, name) == 0)
 		return 0;
-	r = -errno;
+	int r = -errno;
 	unlinkat(t->targetfd, name, dir ? AT_REMOVEDIR : 0);
 	return r;
 }

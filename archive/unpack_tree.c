@@ -126,10 +126,13 @@ struct part {
 	const struct index *ix;
 	int rootfd;
 	uint32_t end; /* of the root's children: the first that is not in it */
+	bool whole;
 };
 
 static bool is_in(const struct part *p, uint32_t entry)
 {
+	if (p->whole)
+		return true;
 	for (uint32_t up; (up = index_parent(p->ix, entry)) != 0;)
 		entry = up;
 	return entry < p->end;
@@ -174,7 +177,12 @@ static void remove_children(const struct part *p, struct unpack_dirs *dirs, uint
 void unpack_remove_tree(const struct index *ix, int rootfd, uint32_t children)
 {
 	uint32_t count, first = index_children(ix, 0, &count);
-	const struct part p = {ix, rootfd, first + (children < count ? children : count)};
+	const struct part p = {
+		.ix = ix,
+		.rootfd = rootfd,
+		.end = first + (children < count ? children : count),
+		.whole = children >= count,
+	};
 	open_all_dirs(&p);
 	CLEANUP(unpack_dirs_finish) struct unpack_dirs dirs;
 	unpack_dirs_init(&dirs, rootfd, ix, false);

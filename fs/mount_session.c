@@ -236,12 +236,7 @@ static bool loop_is_over(struct mount_session *s)
 	LOCK_SCOPE(&s->lock);
 	if (s->over)
 		return true;
-	uint64_t until_ns = clock_monotonic_ns() + KICK_NS;
-	struct timespec t = {
-		.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
-		.tv_nsec = (long)(until_ns % NS_PER_SECOND),
-	};
-	pthread_cond_timedwait(&s->changed, &s->lock, &t);
+	condition_wait_until(&s->changed, &s->lock, clock_monotonic_ns() + KICK_NS);
 	return s->over;
 }
 

@@ -92,15 +92,6 @@ static void carry_out(struct notifier *n, const struct notice *notice)
 		n->ops.forget_inode(n->ops.arg, notice->inode);
 }
 
-static void wait_until(struct notifier *n, uint64_t until_ns)
-{
-	struct timespec t = {
-		.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
-		.tv_nsec = (long)(until_ns % NS_PER_SECOND),
-	};
-	pthread_cond_timedwait(&n->changed, &n->lock, &t);
-}
-
 /* The next notice that is due; NULL: it is the end. */
 static struct notice *next_due(struct notifier *n)
 {
@@ -109,7 +100,7 @@ static struct notice *next_due(struct notifier *n)
 		if (!n->first) {
 			pthread_cond_wait(&n->changed, &n->lock);
 		} else if (n->first->due_ns > clock_monotonic_ns()) {
-			wait_until(n, n->first->due_ns);
+			condition_wait_until(&n->changed, &n->lock, n->first->due_ns);
 		} else {
 			struct notice *notice = n->first;
 			n->first = notice->next;

@@ -38,12 +38,7 @@ static void look(struct watcher *w)
 
 static void pause_watching(struct watcher *w)
 {
-	uint64_t until_ns = clock_monotonic_ns() + WATCH_NS;
-	struct timespec t = {
-		.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
-		.tv_nsec = (long)(until_ns % NS_PER_SECOND),
-	};
-	pthread_cond_timedwait(&w->roused, &w->lock, &t);
+	condition_wait_until(&w->roused, &w->lock, clock_monotonic_ns() + WATCH_NS);
 }
 
 /* Waits until it is time to look; false: it is the end. */

@@ -31,6 +31,19 @@ int condition_init(pthread_cond_t *c)
 	return -r;
 }
 
+void condition_wait_until(pthread_cond_t *c, pthread_mutex_t *m, uint64_t until_ns)
+{
+	if (until_ns == DEADLINE_NONE) {
+		pthread_cond_wait(c, m);
+		return;
+	}
+	struct timespec t = {
+		.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
+		.tv_nsec = (long)(until_ns % NS_PER_SECOND),
+	};
+	pthread_cond_timedwait(c, m, &t);
+}
+
 void cancel_init(struct cancel *c)
 {
 	*c = (struct cancel){ .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -105,17 +118,6 @@ int call_check(const struct call *call)
 	return 0;
 }
 
-static int wait_until(pthread_mutex_t *m, pthread_cond_t *c, uint64_t until_ns)
-{
-	if (until_ns == DEADLINE_NONE)
-		return pthread_cond_wait(c, m);
-	struct timespec t = {
-		.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
-		.tv_nsec = (long)(until_ns % NS_PER_SECOND),
-	};
-	return pthread_cond_timedwait(c, m, &t);
-}
-
 int call_wait(const struct call *call, pthread_mutex_t *m, pthread_cond_t *c)
 {
 	int r = call_check(call);
@@ -124,7 +126,7 @@ int call_wait(const struct call *call, pthread_mutex_t *m, pthread_cond_t *c)
 	uint64_t until_ns = call->deadline_ns;
 	if (is_fired(call) && end_of_grace(call) < until_ns)
 		until_ns = end_of_grace(call);
-	wait_until(m, c, until_ns);
+	condition_wait_until(c, m, until_ns);
 	return call_check(call);
 }
 
@@ -142,7 +144,7 @@ int call_pause(const struct call *call, uint64_t until_ns)
 	call_attach(call, &m, &c);
 	pthread_mutex_lock(&m);
 	while ((r = call_check(&hasty)) == 0 && clock_monotonic_ns() < until_ns)
-		wait_until(&m, &c, until_ns);
+		condition_wait_until(&c, &m, until_ns);
 	pthread_mutex_unlock(&m);
 	call_detach(call);
 	pthread_cond_destroy(&c);

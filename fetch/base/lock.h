@@ -8,6 +8,7 @@
 #define LARDER_FETCH_BASE_LOCK_H
 
 #include <pthread.h>
+#include <stdint.h>
 
 static inline void lock_scope_leave_(pthread_mutex_t **m)
 {
@@ -28,5 +29,9 @@ static inline pthread_mutex_t *lock_scope_enter_(pthread_mutex_t *m)
 
 /* Makes a condition whose timed waits are on CLOCK_MONOTONIC. 0 or -errno. */
 int condition_init(pthread_cond_t *c);
+
+/* Waits, with m held, until c is signalled or until that time of CLOCK_MONOTONIC, in
+ * nanoseconds (UINT64_MAX: for ever). */
+void condition_wait_until(pthread_cond_t *c, pthread_mutex_t *m, uint64_t until_ns);
 
 #endif

@@ -81,7 +81,8 @@ class Overwritten(unittest.TestCase):
             self.assert_errno(errno.ESTALE, os.pread, file.fileno(), 4096, LARGE // 2)
             self.assertEqual(os.pread(file.fileno(), 4096, 0), one[:4096])
             self.await_generation(mount, 2)
-            self.assertEqual((mount.path / "large").read_bytes(), two)
+            wait_until(lambda: self.reads(mount.path / "large", two),
+                       "the kernel to be told")
             self.assert_errno(errno.ESTALE, os.pread, file.fileno(), 4096, LARGE // 2 + 8192)
 
     def await_generation(self, mount, number):

@@ -13,7 +13,7 @@
 #define TOP          1 /* the mountpoint's inode */
 #define FIVE_SECONDS (5 * NS_PER_SECOND)
 
-static uint64_t now_ns;
+static _Atomic uint64_t now_ns;
 
 uint64_t __wrap_clock_monotonic_ns(void);
 uint64_t __wrap_clock_monotonic_ns(void)

@@ -6,6 +6,7 @@
 
 #include "fetch/base/crew.h"
 #include "fetch/base/lock.h"
+#include "fetch/base/log.h"
 #include "fetch/exchange.h"
 #include "fetch/http_object.h"
 #include "fetch/http_put.h"
@@ -200,12 +201,9 @@ int http_probe_race(const struct call *call, unsigned n, racer_fn *run, void *ar
 		n = PROBE_RACERS_MAX;
 	if (crew_run(call, n, run_racer, &race) < n)
 		return error_set_errno(e, -EAGAIN, "cannot start the probe's threads");
-	if (race.error.code) {
-		error_copy(e, &race.error);
-		return race.error.code;
-	}
 	*ret_winners = race.winners;
-	return 0;
+	error_copy(e, &race.error);
+	return race.error.code;
 }
 
 static int race_put(void *arg, unsigned number, const struct call *call, bool *ret_won,
@@ -228,16 +226,35 @@ static int race_once(const struct http_root *root, const struct call *call,
 			       call, racers, race_put, &key.target, ret_winners, e);
 }
 
+/* A store that is too busy for a race tells nothing of its conditions by that. What would
+ * fail everything after the race as well is passed on. */
+static int judge_failed_race(
+	const struct call *call, const struct error *why, struct error *e)
+{
+	int ended = call_check(call);
+	if (ended < 0)
+		return error_set_errno(e, ended, "the probe was ended");
+	if (why->code == -ETIMEDOUT || why->code == -ECANCELED ||
+		why->code == -EKEYREJECTED || why->code == -ENOMEM) {
+		error_copy(e, why);
+		return why->code;
+	}
+	log_debug("no race of writers: %s", why->text);
+	return 0;
+}
+
 int http_probe_race_once(const struct http_root *root, const struct call *call,
 	enum honour *ret, struct error *e)
 {
 	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
 	struct http_target nothing;
+	struct error why = {0};
 	unsigned winners = 0;
 	int r = http_target_of(root, PROBE_KEY "-removed", &path, &nothing, e);
 	if (r < 0 || *ret != HONOUR_ATOMIC || !may_remove(&nothing, call))
 		return r;
-	r = race_once(root, call, PROBE_RACERS_FEW, &winners, e);
+	if (race_once(root, call, PROBE_RACERS_FEW, &winners, &why) < 0)
+		r = judge_failed_race(call, &why, e);
 	if (r == 0 && winners > 1)
 		*ret = HONOUR_SEQUENTIAL;
 	return r;

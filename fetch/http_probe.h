@@ -20,7 +20,9 @@ int http_probe_quick(const struct http_root *root, const struct call *call,
 	enum honour *ret, struct error *e);
 
 /* Where the quick probe saw nothing fail: one race, on a fresh key, if we may remove it
- * again. *ret becomes HONOUR_SEQUENTIAL when there was more than one winner. */
+ * again. *ret becomes HONOUR_SEQUENTIAL when there was more than one winner, and stays as
+ * it is where the store is too busy for a race. -ETIMEDOUT, -ECANCELED, -EKEYREJECTED,
+ * -ENOMEM; -EIO and -EINVAL of a path that cannot be. */
 int http_probe_race_once(const struct http_root *root, const struct call *call,
 	enum honour *ret, struct error *e);
 
@@ -46,8 +48,8 @@ void probe_key_finish(struct probe_key *k);
 typedef int racer_fn(void *arg, unsigned number, const struct call *call, bool *ret_won,
 	struct error *e);
 
-/* Runs racers 0 to n - 1 (at most PROBE_RACERS_MAX) in threads that begin together. 0 and
- * how many won; the first error otherwise; -EAGAIN no threads. */
+/* Runs racers 0 to n - 1 (at most PROBE_RACERS_MAX) in threads that begin together. 0, or
+ * the first error, and either way how many won; -EAGAIN no threads. */
 int http_probe_race(const struct call *call, unsigned n, racer_fn *run, void *arg,
 	unsigned *ret_winners, struct error *e);
 

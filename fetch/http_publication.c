@@ -213,7 +213,8 @@ static int ask_honour(const struct http_publication *p, const struct call *call,
 		return 0;
 	struct error why = {0};
 	int r = probe_ask(p->store, call, 0, 0, ret, &why);
-	if (r == -EACCES && asked == PUBLISH_UNSAFE_OVERWRITE)
+	bool ended = r == -ECANCELED || r == -ETIMEDOUT;
+	if (asked == PUBLISH_UNSAFE_OVERWRITE && !ended)
 		return 0;
 	if (r < 0)
 		error_copy(e, &why);

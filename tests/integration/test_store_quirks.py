@@ -120,6 +120,21 @@ class Quirks(unittest.TestCase):
         self.assertIn("--unsafe-overwrite", self.commit(self.small, code=6))
         self.assertEqual([key for key in self.origin.objects(BUCKET) if "probe-" in key], [])
 
+    def test_a_store_that_is_too_busy_for_a_race_is_published_to(self):
+        self.origin.fail_next(s3_error(503, "SlowDown"), count=100,
+                              matches=lambda r: r.method == "PUT" and "probe-" in r.target)
+        self.assertEqual(self.commit(self.small), "published")
+        self.assertNotEqual(self.asked("PUT", ".larder/probe-"), [])
+        self.origin.forget()
+        self.assertEqual(self.commit(self.small, key="next"), "published")
+        self.assertEqual(self.asked("PUT", ".larder"), [])
+
+    def test_unsafe_overwriting_goes_on_where_the_probe_fails(self):
+        self.origin.fail_next(s3_error(503, "SlowDown"), count=100,
+                              matches=lambda r: "larder/probe" in r.target)
+        self.commit(self.small, code=1)
+        self.assertEqual(self.commit(self.small, "--unsafe-overwrite"), "published")
+
     def test_no_races_where_nothing_can_be_removed(self):
         self.origin.fail_next(s3_error(403, "AccessDenied"), count=100,
                               matches=lambda r: r.method == "DELETE")

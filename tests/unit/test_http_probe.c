@@ -158,6 +158,40 @@ static void one_race_finds_two_winners(void **state)
 		HONOUR_SEQUENTIAL);
 }
 
+#define BUSY        ANSWER("503 Slow Down", "", "")
+#define FIVE_LOSERS EXISTS, EXISTS, EXISTS, EXISTS, EXISTS
+
+static void a_race_that_a_busy_store_spoils_tells_what_it_can(void **state)
+{
+	unsigned requests;
+	assert_int_equal(
+		raced_once(ANSWERS(GONE, STORED, SIX_LOSERS, BUSY, THERE, DELETED, GONE),
+			&requests),
+		HONOUR_ATOMIC);
+	assert_int_equal(requests, 12);
+	assert_int_equal(raced_once(ANSWERS(GONE, BUSY, STORED, FIVE_LOSERS, STORED,
+					    THERE, DELETED, GONE),
+				 &requests),
+		HONOUR_SEQUENTIAL);
+}
+
+#define SEVEN_SILENT                                                                     \
+	PLAY_SILENCE, PLAY_SILENCE, PLAY_SILENCE, PLAY_SILENCE, PLAY_SILENCE,            \
+		PLAY_SILENCE, PLAY_SILENCE
+
+/* Whatever befell one of the racers before. */
+static void a_race_that_was_ended_is_a_failure(void **state)
+{
+	enum honour found = HONOUR_ATOMIC;
+	struct error e = {0};
+	struct play *p = play_begin(0, ANSWERS(GONE, BUSY, SEVEN_SILENT, GONE));
+	const struct http_root root = root_of(p);
+	const struct call call = {.deadline_ns = clock_monotonic_ns() + 300 * NS_PER_MS};
+	assert_int_equal(http_probe_race_once(&root, &call, &found, &e), -ETIMEDOUT);
+	assert_int_equal(e.code, -ETIMEDOUT);
+	play_end(p);
+}
+
 static void nothing_is_written_that_cannot_be_removed(void **state)
 {
 	unsigned requests;
@@ -226,6 +260,8 @@ int main(void)
 		cmocka_unit_test(two_winners_are_not_atomic),
 		cmocka_unit_test(one_winner_each_time_is),
 		cmocka_unit_test(one_race_finds_two_winners),
+		cmocka_unit_test(a_race_that_a_busy_store_spoils_tells_what_it_can),
+		cmocka_unit_test(a_race_that_was_ended_is_a_failure),
 		cmocka_unit_test(nothing_is_written_that_cannot_be_removed),
 		cmocka_unit_test(what_ignores_the_condition_is_not_raced),
 		cmocka_unit_test(every_racer_runs_and_winners_are_counted),

@@ -229,6 +229,21 @@ static void unsafe_overwriting_looks_just_before_it_writes(void **state)
 	assert_false(play_asked(f.play, 3, "if-none-match"));
 }
 
+static void unsafe_overwriting_needs_no_answer_but_ends_when_told(void **state)
+{
+	static const int ends[] = {-ECANCELED, -ETIMEDOUT};
+	WITH_STORE(f, HONOUR_NO, HONOUR_NO, GONE, GONE, STORED);
+	f.probe_result = -EIO;
+	assert_int_equal(published(&f, PUBLISH_UNSAFE_OVERWRITE, 10).outcome, PUBLISHED);
+	for (size_t i = 0; i < 2; i++) {
+		WITH_STORE(ended, HONOUR_NO, HONOUR_NO, GONE);
+		struct error e = {0};
+		ended.probe_result = ends[i];
+		assert_int_equal(begin(&ended, PUBLISH_UNSAFE_OVERWRITE, &e), ends[i]);
+		assert_int_equal(e.code, ends[i]);
+	}
+}
+
 static void force_asks_nothing(void **state)
 {
 	WITH_STORE(f, HONOUR_NO, HONOUR_NO, STORED);
@@ -449,6 +464,7 @@ int main(void)
 		cmocka_unit_test(a_store_without_conditions_is_refused),
 		cmocka_unit_test(a_probe_that_fails_is_a_failure),
 		cmocka_unit_test(unsafe_overwriting_looks_just_before_it_writes),
+		cmocka_unit_test(unsafe_overwriting_needs_no_answer_but_ends_when_told),
 		cmocka_unit_test(force_asks_nothing),
 		cmocka_unit_test(large_objects_are_uploaded_in_parts),
 		cmocka_unit_test(force_uploads_without_a_condition),

@@ -2,6 +2,11 @@
 
 #include <errno.h>
 
+bool publish_way_is_safe(const struct probe_answer *known)
+{
+	return known->put == HONOUR_ATOMIC;
+}
+
 static void if_absent(
 	const struct probe_answer *known, uint64_t stream_size, struct publish_way *way)
 {
@@ -35,7 +40,7 @@ int publish_way(enum publish_condition asked, const struct probe_answer *known,
 		if_absent_where_possible(known, stream_size, &way);
 		break;
 	case PUBLISH_IF_ABSENT:
-		if (known->put != HONOUR_ATOMIC)
+		if (!publish_way_is_safe(known))
 			return -EOPNOTSUPP;
 		if_absent(known, stream_size, &way);
 		break;

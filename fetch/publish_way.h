@@ -21,6 +21,9 @@ struct publish_way {
 	bool look_first; /* an unconditional write looks for the key just before it */
 };
 
+/* Has PUBLISH_IF_ABSENT a way: would 'larder commit' publish as it is? */
+bool publish_way_is_safe(const struct probe_answer *known);
+
 /* stream_size: what a store with multipart puts into one PUT when parts may be sent while
  * bytes still arrive. known may be NULL for PUBLISH_OVERWRITE. 0, or -EOPNOTSUPP: the
  * store honours no condition that would do. */

@@ -11,6 +11,7 @@
 
 #include "fetch/creds.h"
 #include "fetch/probe.h"
+#include "fetch/publish_way.h"
 #include "fetch/store_url.h"
 #include "tools/command.h"
 #include "tools/doctor.h"
@@ -162,7 +163,22 @@ static bool is_closed_folder(const struct store *s)
 	return *name == '/' && access(name, W_OK) < 0 && errno != ENOENT;
 }
 
-/* The quick probe writes ".larder/probe". */
+static void tell_who_wins(struct doctor *d, const struct probe_answer *answer)
+{
+	if (publish_way_is_safe(answer))
+		doctor_say(d, FINDING_FINE, "write",
+			"the first writer of a key wins ('larder probe' tells more)");
+	else if (answer->put == HONOUR_SEQUENTIAL)
+		doctor_say(d, FINDING_WARNING, "write",
+			"of writers at the same moment more than one may win: 'larder "
+			"commit' needs --unsafe-overwrite");
+	else
+		doctor_say(d, FINDING_WARNING, "write",
+			"the store honours no condition on an object that is put at "
+			"once: 'larder commit' needs --unsafe-overwrite");
+}
+
+/* The quick probe writes ".larder/probe", and may race on a key beside it. */
 static void look_at_writing(struct doctor *d, struct store *s)
 {
 	struct error e = {0};
@@ -178,13 +194,8 @@ static void look_at_writing(struct doctor *d, struct store *s)
 		r = probe_ask(s, &call, 0, 0, &answer, &e);
 	if (r < 0)
 		doctor_say(d, FINDING_NOTE, "write", "not possible: %s", e.text);
-	else if (answer.put > HONOUR_NO || answer.complete > HONOUR_NO)
-		doctor_say(d, FINDING_FINE, "write",
-			"the first writer of a key wins ('larder probe' tells more)");
 	else
-		doctor_say(d, FINDING_WARNING, "write",
-			"the store honours no conditional write: 'larder commit' needs "
-			"--unsafe-overwrite");
+		tell_who_wins(d, &answer);
 }
 
 static void look_at_all_of_store(struct doctor *d, struct store *s, bool is_s3)

@@ -123,6 +123,23 @@ class AgainstAnOrigin(Doctor):
         self.level(found, write="warning")
         self.assertIn("--unsafe-overwrite", found["write"]["text"])
 
+    def test_a_store_of_which_racing_writers_win_together(self):
+        origin = self.origin()
+        origin.quirks.put_condition = "race"
+        found = self.ask("s3://bucket", origin.env(KEYS))
+        self.level(found, write="warning")
+        self.assertIn("more than one may win", found["write"]["text"])
+        self.assertIn("--unsafe-overwrite", found["write"]["text"])
+        self.assertEqual([key for key in origin.objects("bucket") if "probe-" in key], [])
+
+    def test_a_condition_on_parts_alone_is_not_enough(self):
+        origin = self.origin()
+        origin.quirks.put_condition = "ignore"
+        self.assertEqual(Cli(self.home, origin.env(KEYS)).run("probe", "s3://bucket").code, 0)
+        found = self.ask("s3://bucket", origin.env(KEYS))
+        self.level(found, write="warning")
+        self.assertIn("--unsafe-overwrite", found["write"]["text"])
+
     def test_listing_and_writing_forbidden(self):
         origin = self.origin()
         origin.put("bucket", "a", b"x")

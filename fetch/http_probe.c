@@ -62,9 +62,9 @@ static int put_patiently(const struct http_target *t, const struct call *call,
 
 /* A refusal counts only when there is something that it can be about. */
 static int judge_refusal(const struct http_target *t, const struct call *call,
-	enum honour *ret, struct error *e)
+	enum honour *ret, struct probe_sight *ret_sight, struct error *e)
 {
-	struct pin pin;
+	struct pin pin = {.version_id = ""};
 	bool denied = false;
 	struct error why = {0};
 	int r = http_stat_object(t, call, &pin, &denied, &why);
@@ -73,11 +73,13 @@ static int judge_refusal(const struct http_target *t, const struct call *call,
 		return r;
 	}
 	*ret = r == 0 || denied ? HONOUR_ATOMIC : HONOUR_NO;
+	ret_sight->seen = r == 0;
+	memcpy(ret_sight->version_id, pin.version_id, sizeof(pin.version_id));
 	return 0;
 }
 
 static int probe_twice(const struct http_target *t, const struct call *call,
-	enum honour *ret, struct error *e)
+	enum honour *ret, struct probe_sight *ret_sight, struct error *e)
 {
 	enum put_verdict verdict = PUT_STORED;
 	int r = 0;
@@ -87,18 +89,18 @@ static int probe_twice(const struct http_target *t, const struct call *call,
 			return r;
 	}
 	if (verdict == PUT_EXISTS || verdict == PUT_CONFLICT)
-		return judge_refusal(t, call, ret, e);
+		return judge_refusal(t, call, ret, ret_sight, e);
 	*ret = HONOUR_NO;
 	return 0;
 }
 
 int http_probe_quick(const struct http_root *root, const struct call *call,
-	enum honour *ret, struct error *e)
+	enum honour *ret, struct probe_sight *ret_sight, struct error *e)
 {
 	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
 	struct http_target target;
 	int r = http_target_of(root, PROBE_KEY, &path, &target, e);
-	return r < 0 ? r : probe_twice(&target, call, ret, e);
+	return r < 0 ? r : probe_twice(&target, call, ret, ret_sight, e);
 }
 
 /* --- fresh keys --------------------------------------------------------------------- */
@@ -114,15 +116,24 @@ int probe_key_init(const struct http_root *root, struct probe_key *ret, struct e
 	return http_target_of(root, ret->name, &ret->path, &ret->target, e);
 }
 
-/* The answer's status, or -errno. */
+static int name_version(struct buf *query, const char *version_id)
+{
+	int r = version_id[0] ? buf_append_str(query, "versionId=") : 0;
+	return r < 0 ? r : uri_encode(query, version_id, strlen(version_id), false);
+}
+
+/* Of that version, for good, where there is one. The answer's status, or -errno. */
 static int delete_once(
-	const struct http_target *t, const char *query, const struct call *call)
+	const struct http_target *t, const char *version_id, const struct call *call)
 {
 	CLEANUP(http_response_finish) struct http_response response = {0};
+	CLEANUP(buf_finish) struct buf query = BUF_INIT(QUERY_MAX);
+	if (name_version(&query, version_id) < 0)
+		return -ENOMEM;
 	const struct exchange_request request = {
 		.method = "DELETE",
 		.path = t->path,
-		.query = query,
+		.query = buf_str(&query),
 		.body_fd = -1,
 	};
 	int r = exchange_perform(t->exchanger, call, &request, &response, NULL, NULL);
@@ -132,23 +143,22 @@ static int delete_once(
 /* True when something was removed. */
 static bool remove_latest(const struct http_target *t, const struct call *call)
 {
-	CLEANUP(buf_finish) struct buf query = BUF_INIT(QUERY_MAX);
 	struct pin pin;
 	bool denied = false;
 	if (http_stat_object(t, call, &pin, &denied, NULL) < 0)
 		return false;
-	if (pin.version_id[0] && (buf_append_str(&query, "versionId=") < 0 ||
-					 uri_encode(&query, pin.version_id,
-						 strlen(pin.version_id), false) < 0))
-		return false;
-	int status = delete_once(t, buf_str(&query), call);
+	int status = delete_once(t, pin.version_id, call);
 	return status >= 200 && status < 300;
 }
 
-/* Asked about a key that is not there: S3 answers 204, others 404, where we may. */
-static bool may_remove(const struct http_target *t, const struct call *call)
+/* Asked about a key that is not there: S3 answers 204, others 404, where we may. To
+ * remove a version takes a right of its own, s3:DeleteObjectVersion; and on such a bucket
+ * a key that is deleted without one is a marker more. So a version is named there:
+ * another key's, for one that is made up may be refused as none. */
+static bool may_remove(const struct http_target *t, const struct probe_sight *sight,
+	const struct call *call)
 {
-	int status = delete_once(t, "", call);
+	int status = sight->seen ? delete_once(t, sight->version_id, call) : -EACCES;
 	return (status >= 200 && status < 300) || status == 404;
 }
 
@@ -244,14 +254,14 @@ static int judge_failed_race(
 }
 
 int http_probe_race_once(const struct http_root *root, const struct call *call,
-	enum honour *ret, struct error *e)
+	const struct probe_sight *sight, enum honour *ret, struct error *e)
 {
 	CLEANUP(buf_finish) struct buf path = BUF_INIT(HTTP_PATH_MAX);
 	struct http_target nothing;
 	struct error why = {0};
 	unsigned winners = 0;
 	int r = http_target_of(root, PROBE_KEY "-removed", &path, &nothing, e);
-	if (r < 0 || *ret != HONOUR_ATOMIC || !may_remove(&nothing, call))
+	if (r < 0 || *ret != HONOUR_ATOMIC || !may_remove(&nothing, sight, call))
 		return r;
 	if (race_once(root, call, PROBE_RACERS_FEW, &winners, &why) < 0)
 		r = judge_failed_race(call, &why, e);
@@ -264,8 +274,9 @@ static int probe_fresh(const struct http_root *root, const struct call *call,
 	enum honour *ret, struct error *e)
 {
 	CLEANUP(probe_key_finish) struct probe_key key;
+	struct probe_sight sight;
 	int r = probe_key_init(root, &key, e);
-	return r < 0 ? r : probe_twice(&key.target, call, ret, e);
+	return r < 0 ? r : probe_twice(&key.target, call, ret, &sight, e);
 }
 
 int http_probe_races(const struct http_root *root, const struct call *call,

@@ -14,17 +14,26 @@
 #define PROBE_KEY_SIZE    64 /* bytes, the NUL included */
 #define PROBE_CLEAN_UP_NS (UINT64_C(5) * NS_PER_SECOND)
 
-/* Writes the key ".larder/probe" twice. *ret: HONOUR_NO, or HONOUR_ATOMIC (nothing has
- * been seen to fail). -EACCES: not allowed to write. Others as publication_begin(). */
-int http_probe_quick(const struct http_root *root, const struct call *call,
-	enum honour *ret, struct error *e);
+/* How the store shows what the quick probe wrote. */
+struct probe_sight {
+	bool seen;                         /* else it may not be looked at */
+	char version_id[PIN_VERSION_SIZE]; /* "" where versions are not kept, or not seen
+					    */
+};
 
-/* Where the quick probe saw nothing fail: one race, on a fresh key, if we may remove it
- * again. *ret becomes HONOUR_SEQUENTIAL when there was more than one winner, and stays as
- * it is where the store is too busy for a race. -ETIMEDOUT, -ECANCELED, -EKEYREJECTED,
- * -ENOMEM; -EIO and -EINVAL of a path that cannot be. */
+/* Writes the key ".larder/probe" twice. *ret: HONOUR_NO, or HONOUR_ATOMIC (nothing has
+ * been seen to fail), then with *ret_sight. -EACCES: not allowed to write. Others as
+ * publication_begin(). */
+int http_probe_quick(const struct http_root *root, const struct call *call,
+	enum honour *ret, struct probe_sight *ret_sight, struct error *e);
+
+/* Where the quick probe saw nothing fail: one race, on a fresh key, if we may look at it
+ * and remove it again, all its versions where the store keeps them. *ret becomes
+ * HONOUR_SEQUENTIAL when there was more than one winner, and stays as it is where the
+ * store is too busy for a race. -ETIMEDOUT, -ECANCELED, -EKEYREJECTED, -ENOMEM; -EIO and
+ * -EINVAL of a path that cannot be. */
 int http_probe_race_once(const struct http_root *root, const struct call *call,
-	enum honour *ret, struct error *e);
+	const struct probe_sight *sight, enum honour *ret, struct error *e);
 
 /* The same on a fresh key, and then races of so many writers on fresh keys. */
 int http_probe_races(const struct http_root *root, const struct call *call,

@@ -154,10 +154,11 @@ int store_s3_probe(struct store *base, const struct call *call, unsigned racers,
 {
 	const struct http_root root = store_s3_root((struct store_s3 *)base);
 	struct probe_answer answer = {.put = HONOUR_UNKNOWN};
+	struct probe_sight sight;
 	int r = racers ? http_probe_races(&root, call, racers, rounds, &answer.put, e)
-		       : http_probe_quick(&root, call, &answer.put, e);
+		       : http_probe_quick(&root, call, &answer.put, &sight, e);
 	if (r == 0 && !racers)
-		r = http_probe_race_once(&root, call, &answer.put, e);
+		r = http_probe_race_once(&root, call, &sight, &answer.put, e);
 	if (r == 0 && racers)
 		r = probe_complete(&root, call, racers, rounds, &answer.complete, e);
 	if (r == 0)

@@ -168,8 +168,9 @@ static int http_store_probe(struct store *base, const struct call *call, unsigne
 {
 	const struct http_root root = root_of(store_http(base));
 	struct probe_answer answer = {.put = HONOUR_UNKNOWN};
+	struct probe_sight sight;
 	int r = racers ? http_probe_races(&root, call, racers, rounds, &answer.put, e)
-		       : http_probe_quick(&root, call, &answer.put, e);
+		       : http_probe_quick(&root, call, &answer.put, &sight, e);
 	if (r == 0)
 		*ret = answer;
 	return r;

@@ -141,6 +141,14 @@ class Quirks(unittest.TestCase):
         self.assertEqual(self.commit(self.small), "published")
         self.assertEqual(self.asked("PUT", ".larder/probe-"), [])
 
+    def test_no_races_where_no_version_can_be_removed(self):
+        self.origin.versioned = True
+        self.origin.fail_next(s3_error(403, "AccessDenied"), count=100,
+                              matches=lambda r: r.method == "DELETE" and "versionId" in r.target)
+        self.assertEqual(self.commit(self.small), "published")
+        self.assertEqual(len(self.asked("DELETE", ".larder/probe-removed")), 1)
+        self.assertEqual(self.asked("PUT", ".larder/probe-"), [])
+
     def test_304_means_that_it_exists(self):
         self.assertEqual(self.commit(self.small), "published")
         self.quirks.put_condition = 304

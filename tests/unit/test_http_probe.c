@@ -22,12 +22,13 @@ static struct http_root root_of(struct play *p)
 		.exchanger = play_exchanger(p), .path = "/b", .store = "the play"};
 }
 
-static int quick(const char *const *answers, enum honour *ret)
+static int quick(
+	const char *const *answers, enum honour *ret, struct probe_sight *ret_sight)
 {
 	struct play *p = play_begin(0, answers);
 	const struct http_root root = root_of(p);
 	struct error e = {0};
-	int r = http_probe_quick(&root, CALL_PATIENT, ret, &e);
+	int r = http_probe_quick(&root, CALL_PATIENT, ret, ret_sight, &e);
 	assert_int_equal(e.code, r);
 	assert_true(play_asked(p, 1, "PUT /b/.larder/probe HTTP"));
 	assert_true(play_asked(p, 1, "if-none-match: *"));
@@ -38,7 +39,8 @@ static int quick(const char *const *answers, enum honour *ret)
 static void assert_quick(enum honour expected, const char *const *answers)
 {
 	enum honour found = HONOUR_UNKNOWN;
-	assert_int_equal(quick(answers, &found), 0);
+	struct probe_sight sight;
+	assert_int_equal(quick(answers, &found, &sight), 0);
 	assert_int_equal(found, expected);
 }
 
@@ -76,7 +78,25 @@ static void conflicts_are_waited_out_or_are_the_refusal(void **state)
 static void who_may_not_write_may_not_probe(void **state)
 {
 	enum honour found;
-	assert_int_equal(quick(ANSWERS(DENIED), &found), -EACCES);
+	struct probe_sight sight;
+	assert_int_equal(quick(ANSWERS(DENIED), &found, &sight), -EACCES);
+}
+
+#define VERSION(id) ANSWER("200 OK", "ETag: \"e\"\r\nx-amz-version-id: " id "\r\n", "x")
+
+static void the_quick_probe_sees_whether_versions_are_kept(void **state)
+{
+	enum honour found;
+	struct probe_sight sight;
+	assert_int_equal(quick(ANSWERS(STORED, EXISTS, THERE), &found, &sight), 0);
+	assert_true(sight.seen);
+	assert_string_equal(sight.version_id, "");
+	assert_int_equal(quick(ANSWERS(EXISTS, VERSION("v/1")), &found, &sight), 0);
+	assert_true(sight.seen);
+	assert_string_equal(sight.version_id, "v/1");
+	assert_int_equal(quick(ANSWERS(EXISTS, DENIED), &found, &sight), 0);
+	assert_false(sight.seen);
+	assert_string_equal(sight.version_id, "");
 }
 
 /* --- races ----------------------------------------------------------------------------
@@ -130,12 +150,15 @@ static void what_ignores_the_condition_is_not_raced(void **state)
 	assert_int_equal(requests, 5);
 }
 
+static const struct probe_sight plain_sight = {.seen = true};
+
 static enum honour raced_once(const char *const *answers, unsigned *ret_requests)
 {
 	enum honour found = HONOUR_ATOMIC;
 	struct play *p = play_begin(0, answers);
 	const struct http_root root = root_of(p);
-	assert_int_equal(http_probe_race_once(&root, CALL_PATIENT, &found, NULL), 0);
+	assert_int_equal(
+		http_probe_race_once(&root, CALL_PATIENT, &plain_sight, &found, NULL), 0);
 	assert_true(play_asked(p, 1, "DELETE /b/.larder/probe-removed HTTP"));
 	*ret_requests = play_requests(p);
 	play_end(p);
@@ -187,7 +210,8 @@ static void a_race_that_was_ended_is_a_failure(void **state)
 	struct play *p = play_begin(0, ANSWERS(GONE, BUSY, SEVEN_SILENT, GONE));
 	const struct http_root root = root_of(p);
 	const struct call call = {.deadline_ns = clock_monotonic_ns() + 300 * NS_PER_MS};
-	assert_int_equal(http_probe_race_once(&root, &call, &found, &e), -ETIMEDOUT);
+	assert_int_equal(
+		http_probe_race_once(&root, &call, &plain_sight, &found, &e), -ETIMEDOUT);
 	assert_int_equal(e.code, -ETIMEDOUT);
 	play_end(p);
 }
@@ -197,6 +221,35 @@ static void nothing_is_written_that_cannot_be_removed(void **state)
 	unsigned requests;
 	assert_int_equal(raced_once(ANSWERS(DENIED), &requests), HONOUR_ATOMIC);
 	assert_int_equal(requests, 1);
+}
+
+/* Without a version the answer would be another right's, and leave a marker. */
+static void the_right_to_remove_a_version_is_asked_for_with_one(void **state)
+{
+	const struct probe_sight versioned = {.seen = true, .version_id = "v/1"};
+	enum honour found = HONOUR_ATOMIC;
+	struct play *p = play_begin(0, ANSWERS(DENIED));
+	const struct http_root root = root_of(p);
+	assert_int_equal(
+		http_probe_race_once(&root, CALL_PATIENT, &versioned, &found, NULL), 0);
+	assert_true(
+		play_asked(p, 1, "DELETE /b/.larder/probe-removed?versionId=v%2F1 HTTP"));
+	assert_int_equal(play_requests(p), 1);
+	assert_int_equal(found, HONOUR_ATOMIC);
+	play_end(p);
+}
+
+static void what_cannot_be_seen_cannot_be_removed(void **state)
+{
+	const struct probe_sight none = {.seen = false};
+	enum honour found = HONOUR_ATOMIC;
+	struct play *p = play_begin(0, ANSWERS(DENIED));
+	const struct http_root root = root_of(p);
+	assert_int_equal(
+		http_probe_race_once(&root, CALL_PATIENT, &none, &found, NULL), 0);
+	assert_int_equal(play_requests(p), 0);
+	assert_int_equal(found, HONOUR_ATOMIC);
+	play_end(p);
 }
 
 struct turnout {
@@ -257,12 +310,15 @@ int main(void)
 		cmocka_unit_test(what_may_not_be_looked_at_is_taken_to_be_there),
 		cmocka_unit_test(conflicts_are_waited_out_or_are_the_refusal),
 		cmocka_unit_test(who_may_not_write_may_not_probe),
+		cmocka_unit_test(the_quick_probe_sees_whether_versions_are_kept),
 		cmocka_unit_test(two_winners_are_not_atomic),
 		cmocka_unit_test(one_winner_each_time_is),
 		cmocka_unit_test(one_race_finds_two_winners),
 		cmocka_unit_test(a_race_that_a_busy_store_spoils_tells_what_it_can),
 		cmocka_unit_test(a_race_that_was_ended_is_a_failure),
 		cmocka_unit_test(nothing_is_written_that_cannot_be_removed),
+		cmocka_unit_test(the_right_to_remove_a_version_is_asked_for_with_one),
+		cmocka_unit_test(what_cannot_be_seen_cannot_be_removed),
 		cmocka_unit_test(what_ignores_the_condition_is_not_raced),
 		cmocka_unit_test(every_racer_runs_and_winners_are_counted),
 		cmocka_unit_test(versions_are_removed_one_by_one),

@@ -217,8 +217,9 @@ static int refresh(
 	int r = f.credentials
 			? ask(c, state == CREDS_NONE ? call : &early, &f, why)
 			: error_set_errno(why, -ENOMEM, "cannot refresh credentials");
-	bool passing = r == -ECANCELED || r == -ENOMEM ||
-		       (r == -ETIMEDOUT && call_check(call) < 0);
+	bool own_patience = state == CREDS_NONE || call_check(call) < 0;
+	bool passing =
+		r == -ECANCELED || r == -ENOMEM || (r == -ETIMEDOUT && own_patience);
 	end_refresh(c, r, passing, &f, why);
 	secret_free(f.credentials);
 	return r;

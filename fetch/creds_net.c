@@ -77,28 +77,26 @@ bool creds_status_is_busy(int status)
 	return status == 429 || status >= 500;
 }
 
-static bool is_worth_another(int r, const struct http_response *answer)
+static bool is_worth_another(
+	int r, const struct creds_request *q, const struct http_response *answer)
 {
 	if (r == 0)
-		return creds_status_is_busy(answer->status);
+		return creds_status_is_busy(answer->status) ||
+		       (q->says_busy && q->says_busy(answer));
 	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH ||
 	       r == -EPROTO || r == -ETIME;
 }
 
-/* Many jobs start at once: no two of them come back in step. False when there is no time
- * left for it. */
-static bool pause_before(const struct call *call, unsigned number)
+/* Many jobs start at once: no two of them come back in step. As call_pause(). */
+static int pause_after(const struct call *call, const struct creds_request *q,
+	unsigned number, struct error *e)
 {
 	uint64_t most_ns = PAUSE_NS << (number < 6 ? number : 6);
 	uint32_t most_us = (uint32_t)(most_ns / 1000);
 	uint64_t pause_ns =
 		most_ns / 2 + arc4random_uniform(most_us / 2 + 1) * UINT64_C(1000);
-	return call_pause(call, clock_monotonic_ns() + pause_ns) == 0;
-}
-
-static bool says_busy(const struct creds_request *q, const struct http_response *answer)
-{
-	return q->says_busy && q->says_busy(answer);
+	int r = call_pause(call, clock_monotonic_ns() + pause_ns);
+	return r < 0 ? refuse_to_ask(q, r, e) : 0;
 }
 
 static bool has_own_code(int r)
@@ -114,16 +112,15 @@ int creds_net_ask(struct creds_net *n, const struct call *call,
 	for (unsigned i = 0; r == 0; i++) {
 		struct http_response answer = {0};
 		r = attempt(t, call, request, &answer, e);
-		bool again = (is_worth_another(r, &answer) ||
-				     (r == 0 && says_busy(request, &answer))) &&
-			     i + 1 < request->attempts && pause_before(call, i);
+		bool again = i + 1 < request->attempts &&
+			     is_worth_another(r, request, &answer);
 		if (r == 0 && !again) {
 			*ret = answer;
 			return 0;
 		}
 		creds_answer_finish(&answer);
 		if (again)
-			r = 0;
+			r = pause_after(call, request, i, e);
 	}
 	return has_own_code(r) ? r : -EIO;
 }

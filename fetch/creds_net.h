@@ -38,7 +38,8 @@ struct creds_request {
 
 /* Asks, and asks again after a 429, a 5xx, a broken connection or an attempt that timed
  * out, while attempts and the call's deadline last. 0 when an answer of whatever status
- * came: creds_answer_finish() it. -ETIMEDOUT the call's deadline, -ECANCELED, -ENOMEM,
+ * came: creds_answer_finish() it. -ETIMEDOUT the call's deadline, without waiting for it
+ * where it comes before the next attempt; -ECANCELED, also between attempts; -ENOMEM,
  * -ETIME no answer within the last attempt's time, -EIO other failures. */
 int creds_net_ask(struct creds_net *n, const struct call *call,
 	const struct creds_request *request, struct http_response *ret, struct error *e);

@@ -26,6 +26,7 @@ struct service {
 	_Atomic bool failing, silent;
 	struct gate *gate;  /* passed before answering, when it is set */
 	unsigned gate_from; /* the number of the first request that meets it */
+	unsigned busy_to;   /* the number of the last request that it has no time for */
 };
 
 static bool serve(
@@ -36,6 +37,8 @@ static bool serve(
 	time_t t = (time_t)s->expires_s;
 	if (s->gate && request->number >= s->gate_from)
 		gate_wait(s->gate);
+	if (request->number <= s->busy_to)
+		return script_answer(c, "503 Busy", "", "busy", 4);
 	if (s->silent)
 		return script_hold(c);
 	if (s->failing)
@@ -336,6 +339,25 @@ static void a_refresh_that_is_cancelled_is_taken_over(void **state)
 	cancel_finish(&cancel);
 }
 
+/* Whoever refreshes has no time to wait for a busy service: others may have. */
+static void a_refresh_without_time_for_a_pause_is_taken_over(void **state)
+{
+	struct service s = {.gate = gate_new(), .gate_from = 1, .busy_to = 1};
+	struct creds *c = serve_credentials(&s, 3600);
+	struct getter one = {
+		.creds = c, .call.deadline_ns = clock_monotonic_ns() + 600 * NS_PER_MS};
+	static struct getter two;
+	pthread_create(&one.thread, NULL, get_in_thread, &one);
+	http_script_wait_requests(s.script, 1);
+	start(&two, c, NULL);
+	call_pause(CALL_PATIENT, one.call.deadline_ns - 15 * NS_PER_MS);
+	gate_open(s.gate); /* the first pause takes 25 ms at least */
+	assert_ended(&one, -ETIMEDOUT, NULL);
+	assert_ended(&two, 0, "K2");
+	stop_serving(&s, c);
+	gate_free(s.gate);
+}
+
 static void *get_and_refuse(void *arg)
 {
 	struct credentials got;
@@ -439,6 +461,7 @@ int main(void)
 		TEST(with_nothing_valid_all_wait_for_one),
 		TEST(who_waits_for_another_has_his_own_patience),
 		TEST(a_refresh_that_is_cancelled_is_taken_over),
+		TEST(a_refresh_without_time_for_a_pause_is_taken_over),
 		TEST(many_threads_get_and_refuse),
 		TEST(files_that_change_are_read_anew),
 		TEST(refused_keys_of_a_file_are_read_anew),

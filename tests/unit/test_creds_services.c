@@ -252,6 +252,46 @@ static void a_silent_instance_meets_the_deadline(void **state)
 	http_script_stop(s);
 }
 
+static struct cancel given_up;
+
+static bool answer_too_late(
+	struct script_connection *c, const struct script_request *request, void *arg)
+{
+	cancel_fire(&given_up);
+	return script_answer(c, "503 Busy", "", "busy", 4);
+}
+
+/* The grace has the answer waited for, so that it is the pause that is ended. */
+static void a_pause_of_a_busy_service_can_be_given_up(void **state)
+{
+	struct http_script *s = http_script_start(answer_too_late, NULL);
+	struct call call = {.deadline_ns = DEADLINE_NONE,
+		.cancel = &given_up,
+		.grace_ns = 30 * NS_PER_SECOND};
+	struct credentials c;
+	struct error e = {0};
+	cancel_init(&given_up);
+	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", http_script_url(s, "/"), 1);
+	assert_int_equal(get_once(&call, &c, NULL, &e), -ECANCELED);
+	assert_non_null(strstr(e.text, "cannot ask 'http://127.0.0.1:"));
+	assert_int_equal(http_script_requests(s), 1);
+	http_script_stop(s);
+	cancel_finish(&given_up);
+}
+
+/* Ten attempts have pauses of some seconds between them. */
+static void a_pause_of_a_busy_service_meets_the_deadline(void **state)
+{
+	struct instance i = {0};
+	struct http_script *s = begin_instance(&i);
+	struct call call = {.deadline_ns = clock_monotonic_ns() + 200 * NS_PER_MS};
+	struct credentials c;
+	i.token_status = "503 Busy";
+	setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "10", 1);
+	assert_int_equal(get_once(&call, &c, NULL, NULL), -ETIMEDOUT);
+	http_script_stop(s);
+}
+
 /* What a caller with time for more waits until it is told that nobody is there. */
 static uint64_t silence_of(struct http_script *s, unsigned attempts)
 {
@@ -312,6 +352,8 @@ int main(void)
 		TEST(an_instance_can_refuse),
 		TEST(a_busy_instance_is_asked_again),
 		TEST(a_silent_instance_meets_the_deadline),
+		TEST(a_pause_of_a_busy_service_can_be_given_up),
+		TEST(a_pause_of_a_busy_service_meets_the_deadline),
 		TEST(a_silent_instance_is_not_waited_for_long),
 		TEST(an_odd_endpoint_is_named),
 		TEST(a_role_can_stand_on_the_instance),

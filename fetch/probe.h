@@ -7,11 +7,11 @@
  *
  * The quick probe, run by the first publication to an unknown store, needs no right to
  * delete: it writes the object ".larder/probe" with If-None-Match: * twice; the second
- * must be refused. With that right (of versions, where they are kept), some writers race
- * on a fresh name of an S3 store once. (A plain web server that looks before it writes would
- * be found out by so short a race now and then only: publishing there would fail on some
- * days.) The full probe (`larder probe`) races many, often, tries CompleteMultipartUpload
- * too, and removes what it wrote where it may.
+ * must be refused. With that right (of versions, where they are kept), and a connection for
+ * each, some writers race on a fresh name of an S3 store once. (A plain web server that looks
+ * before it writes would be found out by so short a race now and then only: publishing there
+ * would fail on some days.) The full probe (`larder probe`) races many, often, tries
+ * CompleteMultipartUpload too, and removes what it wrote where it may.
  */
 #ifndef LARDER_FETCH_PROBE_H
 #define LARDER_FETCH_PROBE_H

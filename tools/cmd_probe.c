@@ -51,7 +51,10 @@ int cmd_probe(const struct options *o, struct error *e)
 {
 	CLEANUP(session_finish) struct session s = {0};
 	struct probe_answer answer;
-	int r = session_open(&s, o, 1, false, e);
+	struct options racing = *o; /* borrows what o owns */
+	if (racing.settings.concurrency < RACERS)
+		racing.settings.concurrency = RACERS;
+	int r = session_open(&s, &racing, 1, false, e);
 	if (r == 0)
 		r = probe_ask(s.store, &s.call, RACERS, ROUNDS, &answer, e);
 	if (r < 0)

@@ -49,8 +49,8 @@ class Quirks(unittest.TestCase):
                                code=code)
         return json.loads(done.out)["outcome"] if code == 0 else done.err
 
-    def probe(self, code=0):
-        done = self.run_larder("probe", "--json", self.store, code=code)
+    def probe(self, *words, code=0):
+        done = self.run_larder("probe", "--json", *words, self.store, code=code)
         answer = json.loads(done.out)
         return answer["put"], answer["complete"]
 
@@ -140,6 +140,15 @@ class Quirks(unittest.TestCase):
                               matches=lambda r: r.method == "DELETE")
         self.assertEqual(self.commit(self.small), "published")
         self.assertEqual(self.asked("PUT", ".larder/probe-"), [])
+
+    def test_one_request_after_the_other_is_no_race(self):
+        self.quirks.put_condition = self.quirks.complete_condition = "race"
+        self.assertEqual(self.commit(self.small, "--concurrency", "1"), "published")
+        self.assertEqual(self.asked("PUT", ".larder/probe-"), [])
+
+    def test_a_probe_races_whatever_the_concurrency(self):
+        self.quirks.put_condition = self.quirks.complete_condition = "race"
+        self.assertEqual(self.probe("--concurrency", "1"), ("sequential", "sequential"))
 
     def test_no_races_where_no_version_can_be_removed(self):
         self.origin.versioned = True

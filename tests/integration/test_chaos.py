@@ -322,7 +322,6 @@ class Chaos(unittest.TestCase):
                   f"{[(k['generation'], k['live_generations']) for k in status['keys']]}, "
                   f"{status['retries']} retries of {status['requests']}", file=sys.stderr)
             self.assertLess(files, 150)
-        self.assertEqual(self.rgw.s3.list_uploads(self.bucket), [])
 
 
 if __name__ == "__main__":

@@ -41,14 +41,19 @@ static const char *fixed_words(const struct word *w)
 	return !strcmp(w->name, "prefetch") ? "auto none all" : NULL;
 }
 
-/* text within single quotes, as a shell reads it. */
-static void put_quoted(FILE *out, const char *text, const char *quote_as)
+/* text within single quotes, as a shell reads it. escaped: characters that get a backslash,
+ * for whom the shell hands it to. */
+static void put_quoted(
+	FILE *out, const char *text, const char *quote_as, const char *escaped)
 {
-	for (; *text; text++)
+	for (; *text; text++) {
+		if (strchr(escaped, *text))
+			putc('\\', out);
 		if (*text == '\'')
 			fputs(quote_as, out);
 		else
 			putc(*text, out);
+	}
 }
 
 /* --- bash ------------------------------------------------------------------------------
@@ -124,7 +129,7 @@ static void zsh_option(FILE *out, const struct command *c, const struct word *w)
 			w->letter, w->name);
 	else
 		fprintf(out, " \\\n\t\t'%s--%s[", repeated, w->name);
-	put_quoted(out, w->help, "'\\''");
+	put_quoted(out, w->help, "'\\''", "[]:\\"); /* _arguments reads these */
 	putc(']', out);
 	if (fixed_words(w))
 		fprintf(out, ":%s:(%s)", w->argument, fixed_words(w));
@@ -143,7 +148,7 @@ static void print_zsh(FILE *out)
 		out);
 	for (unsigned i = 0; i < commands_count; i++) {
 		fprintf(out, "\t\t'%s:", commands[i].name);
-		put_quoted(out, commands[i].summary, "'\\''");
+		put_quoted(out, commands[i].summary, "'\\''", "\\");
 		fputs("'\n", out);
 	}
 	fputs("\t)\n"
@@ -180,7 +185,7 @@ static void fish_option(FILE *out, const struct command *c, const struct word *w
 	else if (w->argument)
 		fputs(wants_file(w) ? " -r" : " -x", out);
 	fputs(" -d '", out);
-	put_quoted(out, w->help, "\\'");
+	put_quoted(out, w->help, "\\'", "\\");
 	fputs("'\n", out);
 }
 
@@ -190,7 +195,7 @@ static void print_fish(FILE *out)
 	for (unsigned i = 0; i < commands_count; i++) {
 		fprintf(out, "complete -c larder -f -n __fish_use_subcommand -a %s -d '",
 			commands[i].name);
-		put_quoted(out, commands[i].summary, "\\'");
+		put_quoted(out, commands[i].summary, "\\'", "\\");
 		fputs("'\n", out);
 	}
 	for (unsigned i = 0; i < commands_count; i++)

@@ -2,6 +2,8 @@
 than it is written down, and nothing else is."""
 
 import json
+import os
+import pty
 import re
 import subprocess
 import unittest
@@ -16,6 +18,29 @@ PAGES = Path(__file__).resolve().parents[2] / "docs" / "man"
 DEFINED = re.compile(r"^(?:\*-\w\*, )?\*--[a-z]", re.MULTILINE)
 OPTION = re.compile(r"\*--([a-z][a-z-]*)\*(?: _([A-Z]+)_)?")
 MOUNTS_OWN = {"writable", "upper-dir"}  # larderfs knows nothing of overlays
+# An editor that is never typed into: it asks for what may follow each line of the file
+# `lines`, and writes down what would be shown, one empty line after each.
+ZSH_ASKS = r"""
+autoload -Uz compinit; compinit -D -u
+zstyle ':completion:*' list-grouped false
+COLUMNS=200
+compadd() {
+	if [[ " $* " == *' '-[OAD]' '* ]]; then builtin compadd "$@"; return; fi
+	local -a fitting shown; local at=$@[(i)-d]
+	(( at < $# )) && shown=("${(@P)@[at+1]}")
+	builtin compadd -A fitting -D shown "$@"
+	print -rl -- ${shown:-$fitting} >>shown
+}
+source ./_larder; compdef _larder larder
+zle -C offer complete-word _main_complete
+zle-line-init() {
+	for BUFFER in "${(@f)$(<lines)}"; do
+		CURSOR=$#BUFFER; zle offer 2>>complaints; print >>shown
+	done
+	BUFFER=exit; zle accept-line
+}
+zle -N zle-line-init
+"""
 LETTER = re.compile(r"^\*-(\w)\*, \*--([a-z-]+)\*", re.MULTILINE)
 
 
@@ -180,6 +205,41 @@ class Options(unittest.TestCase):
             words=(larder '') CURRENT=2
             source ./_larder"""])
         self.assertEqual(lines, [f"{c['name']}:{c['summary']}" for c in self.commands()])
+
+    def show_in_zsh(self, lines):
+        """What zsh would show below each line: a list of lists of lines."""
+        home = self.dir.path
+        (home / "_larder").write_text(self.cli.run("help", "--completion", "zsh").out)
+        (home / "lines").write_text("\n".join(lines))
+        (home / ".zshrc").write_text(ZSH_ASKS)
+        ours, theirs = pty.openpty()
+        shell = subprocess.Popen(["zsh", "-d", "-i"], cwd=home, stdin=theirs, stdout=theirs,
+                                 stderr=theirs, start_new_session=True,
+                                 env=self.cli.env | {"ZDOTDIR": str(home), "TERM": "dumb"})
+        self.addCleanup(shell.wait)
+        self.addCleanup(shell.kill)
+        os.close(theirs)
+        seen = b""
+        try:
+            while data := os.read(ours, 4096):
+                seen += data
+        except OSError:  # EIO: the shell has gone
+            os.close(ours)
+        self.assertEqual((shell.wait(timeout=60), (home / "complaints").read_text()), (0, ""),
+                         seen)
+        shown = (home / "shown").read_text().split("\n\n")
+        return [part.split("\n") for part in shown if part]
+
+    def test_zsh_takes_the_words_and_shows_them(self):
+        commands = list(self.commands())
+        *lists, ways = self.show_in_zsh([*(f"larder {c['name']} --" for c in commands),
+                                         "larder mount --prefetch "])
+        self.assertEqual(len(lists), len(commands))
+        for command, shown in zip(commands, lists):
+            self.assertEqual(
+                {tuple(re.split(" +-- ", line, maxsplit=1)) for line in shown},
+                {(f"--{o['name']}", o["help"]) for o in command["options"]})
+        self.assertEqual(sorted(ways), ["all", "auto", "none"])
 
     def test_shells_find_no_fault_with_their_completions(self):
         for shell in ("bash", "zsh", "fish"):

@@ -14,10 +14,13 @@ import yaml
 from larder_testlib import fuse
 from larder_testlib.cli import Cli
 from larder_testlib.janitor import mount_points
+from larder_testlib.origin import Origin
 from larder_testlib.process import TempDir
 from larder_testlib.programs import program
 from larder_testlib.recipes import CI, Buildkite, GitHub, GitLab, Job
+from larder_testlib.sigv4 import Credentials
 
+KEYS = Credentials("AKIDLARDERTEST", "what-nobody-may-see")
 OURS = ("LARDER_STORE", "LARDER_JOB_KEY", "LARDER_JOB_PATH")
 
 
@@ -54,6 +57,7 @@ class Recipe:
     """What holds for each system; start() makes one."""
 
     tells_outputs = False
+    end_counts = True  # a failed publication fails the job
 
     def job(self, **more):
         return Job(**{"store": f"file://{self.store}", "path": "modules",
@@ -116,6 +120,18 @@ class Recipe:
         self.assertFalse((self.work / "ran").exists())
         self.assertEqual(self.keys(), [])
 
+    def test_a_publication_that_fails_hard_is_told_and_left(self):
+        with Origin(credentials=[KEYS]) as origin:
+            origin.quirks.put_condition = origin.quirks.complete_condition = "ignore"
+            self.env |= origin.env(KEYS)
+            (self.work / "modules").mkdir()
+            done = self.cli.run("commit", "--unsafe-overwrite", "--key", "npm-0",
+                                "s3://bucket", "modules", cwd=self.work, env=origin.env(KEYS))
+            self.assertEqual(done.code, 0, done)
+            outcome = self.run_job("1", "mountpoint modules", store="s3://bucket",
+                                   status=6 if self.end_counts else 0)
+        self.assertIn("--unsafe-overwrite", outcome.log)
+
     def test_what_a_job_leaves_running_is_no_reason_to_fail(self):
         self.run_job("1", "touch modules/a")
         outcome = self.run_job("1", "cd modules; sleep 600 >/dev/null 2>&1 & echo $! >../pid")
@@ -143,6 +159,8 @@ class OnGitHub(Recipe, Place):
 
 
 class OnGitLab(Recipe, Place):
+    end_counts = False
+
     def start(self):
         return GitLab(self.work, self.env)
 

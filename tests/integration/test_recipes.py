@@ -252,6 +252,20 @@ class Others(Place):
             self.assertEqual(done.stderr.count("\n"), 1, done)
             self.assertIn(missing, done.stderr)
 
+    def test_somebody_elses_mount_is_left_alone(self):
+        """A path that is a volume of its container's: on a miss, and below a hit."""
+        env = self.env | {"LARDER_STORE": f"file://{self.store}", "LARDER_JOB_KEY": "k",
+                          "LARDER_JOB_PATH": "modules"}
+        volume = self.work / "modules"
+        volume.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "none", volume], check=True)
+        for mounted in (1, 2):
+            for step, mounts in (("begin", mounted), ("end", mounted), ("leave", 1)):
+                done = subprocess.run([CI / "job", step], env=env, cwd=self.work, timeout=60,
+                                      capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, 0, done)
+                self.assertEqual(mount_points(self.home).count(os.fsencode(volume)), mounts, done)
+
     def test_install_leaves_an_installed_larder_alone(self):
         done = subprocess.run([CI / "install"], env=self.env, cwd=self.work, timeout=60,
                               capture_output=True, text=True, check=True)

@@ -11,6 +11,7 @@
 #include "tools/command.h"
 #include "tools/human.h"
 #include "tools/open_archive.h"
+#include "tools/results.h"
 
 /* --- keys -------------------------------------------------------------------------- */
 
@@ -40,7 +41,7 @@ static int print_key(void *arg, const struct list_entry *entry)
 		printf("%14llu  %9s  %6s  %s\n", (unsigned long long)entry->size, size,
 			age, entry->key);
 	l->any = true;
-	return ferror(stdout) ? -EPIPE : 0;
+	return results_taken() ? 0 : -EPIPE;
 }
 
 static int list_keys(const struct options *o, struct session *s, const char *prefix,
@@ -48,6 +49,8 @@ static int list_keys(const struct options *o, struct session *s, const char *pre
 {
 	struct key_list l = { .json = o->json, .now_s = clock_realtime_s() };
 	int r = store_list(s->store, &s->call, prefix, true, print_key, &l, e);
+	if (!results_taken())
+		return 0; /* we ended it, and results_flush() tells why */
 	if (r == -ENOENT && s->own_folder)
 		r = 0; /* nothing has been published yet */
 	if (r == 0 && o->json)
@@ -115,7 +118,7 @@ static void print_entry_json(const struct index *ix, uint32_t entry, bool first)
 static void print_directory(const struct index *ix, uint32_t directory, bool json)
 {
 	uint32_t count, first = index_children(ix, directory, &count);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count && results_taken(); i++)
 		if (json)
 			print_entry_json(ix, first + i, i == 0);
 		else

@@ -13,6 +13,7 @@
 #include "tools/command.h"
 #include "tools/completion.h"
 #include "tools/help.h"
+#include "tools/results.h"
 #include "tools/session.h"
 
 /* clang-format off */
@@ -116,16 +117,6 @@ static int no_such_command(const char *word)
 	return EXIT_USAGE;
 }
 
-/* A reader that went away (`larder ls | head`) is no failure worth words. */
-static int flush_results(int code)
-{
-	if (!fflush(stdout) && !ferror(stdout))
-		return code;
-	if (errno != EPIPE)
-		log_error("cannot write to standard output: %s", strerror(errno));
-	return code == EXIT_DONE ? EXIT_FAILED : code;
-}
-
 /* larder help [COMMAND | --json | --completion SHELL] */
 static int help(int argc, char **argv)
 {
@@ -139,7 +130,7 @@ static int help(int argc, char **argv)
 	else if (argc != 2 || strcmp(argv[0], "--completion") != 0 ||
 		completion_print(stdout, argv[1]) < 0)
 		return no_such_command(argv[0]);
-	return flush_results(EXIT_DONE);
+	return results_flush(EXIT_DONE);
 }
 
 int main(int argc, char **argv)
@@ -170,7 +161,7 @@ int main(int argc, char **argv)
 		r = run_command(c, &o, argc - 1, argv + 1, &e);
 	int code = conclude(r, &e, o.soft_fail);
 	options_finish(&o);
-	code = flush_results(code); /* may wait for a pipe: ^C ends it */
+	code = results_flush(code);
 	session_signals_end();
 	return code;
 }

@@ -165,12 +165,29 @@ class OnAFolder(unittest.TestCase):
 
     def test_a_full_standard_output_is_told(self):
         self.commit("--key", "a")
-        with open("/dev/full", "w", encoding="utf-8") as full:
-            child = subprocess.run([self.cli.path, "ls", "./store"], stdout=full,
-                                   stderr=subprocess.PIPE, env=self.cli.env,
-                                   cwd=self.home.path, timeout=60)
-        self.assertEqual(child.returncode, 1)
-        self.assertIn(b"standard output", child.stderr)
+        for keys in (1, 2000):
+            self.have_keys(keys)
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                child = subprocess.run([self.cli.path, "ls", "./store"], stdout=full,
+                                       stderr=subprocess.PIPE, env=self.cli.env,
+                                       cwd=self.home.path, timeout=60)
+            self.assertEqual(child.returncode, 1)
+            self.assertEqual(child.stderr, b"larder: error: cannot write to standard output: "
+                                           b"No space left on device\n")
+
+    def have_keys(self, count):
+        """So many keys at least in the store."""
+        self.store.mkdir(exist_ok=True)
+        for number in range(count):
+            (self.store / f"key-{number}").touch()
+
+    def test_a_reader_that_has_seen_enough_is_no_failure_worth_words(self):
+        self.have_keys(2000)
+        for words in (["--json"], []):
+            child = self.cli.start("ls", *words, "./store")
+            child.stdout.close()
+            self.assertEqual((child.stderr.read(), child.wait(timeout=60)), (b"", 1))
+            child.stderr.close()
 
     # --- publishing --------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ static int print_key(void *arg, const struct list_entry *entry)
 	char size[HUMAN_SIZE], age[HUMAN_SIZE];
 	human_bytes(entry->size, size);
 	human_age(l->now_s - entry->mtime_s, age);
+	session_only_prints();
 	if (l->json)
 		print_key_json(l, entry);
 	else
@@ -177,6 +178,7 @@ static int list_files(
 	uint32_t entry;
 	trim_path(path, trimmed, sizeof(trimmed));
 	const struct index *ix = archive_index(f.archive);
+	session_only_prints();
 	r = index_find(ix, trimmed, &entry);
 	if (r < 0)
 		return error_set_errno(e, r, "'%s' in key '%s'", trimmed, f.key);

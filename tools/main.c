@@ -161,6 +161,7 @@ int main(int argc, char **argv)
 		r = run_command(c, &o, argc - 1, argv + 1, &e);
 	int code = conclude(r, &e, o.soft_fail);
 	options_finish(&o);
+	session_only_prints();
 	code = results_flush(code);
 	session_signals_end();
 	return code;

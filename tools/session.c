@@ -5,7 +5,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include "fetch/base/exit_code.h"
 #include "fetch/base/log.h"
 #include "fetch/base/signal_thread.h"
 #include "fetch/store_url.h"
@@ -13,12 +16,15 @@
 static struct cancel on_signal;
 static struct signal_thread waiting;
 static atomic_int caught;
+static atomic_bool only_prints;
+static int caught_fd = -1; /* of eventfd(2); open for ever */
 
 static void note_signal(void *arg, int number)
 {
 	(void)arg;
-	if (atomic_exchange(&caught, number))
-		_exit(128 + number);
+	if (atomic_exchange(&caught, number) || atomic_load(&only_prints))
+		_exit(EXIT_SIGNAL + number);
+	eventfd_write(caught_fd, 1);
 	cancel_fire(&on_signal);
 }
 
@@ -26,8 +32,16 @@ int session_signals(struct error *e)
 {
 	cancel_init(&on_signal);
 	signal(SIGPIPE, SIG_IGN);
+	caught_fd = eventfd(0, EFD_CLOEXEC);
+	if (caught_fd < 0)
+		return error_set_errno(e, -errno, "cannot wait for signals");
 	int r = signal_thread_start(&waiting, note_signal, NULL);
 	return r < 0 ? error_set_errno(e, r, "cannot start a thread") : 0;
+}
+
+void session_only_prints(void)
+{
+	atomic_store(&only_prints, true);
 }
 
 void session_signals_end(void)
@@ -38,6 +52,11 @@ void session_signals_end(void)
 int session_signal(void)
 {
 	return atomic_load(&caught);
+}
+
+int session_signal_fd(void)
+{
+	return caught_fd;
 }
 
 struct cancel *session_cancel(void)

@@ -4,7 +4,7 @@
  *
  * SIGINT, SIGTERM and SIGHUP are blocked in every thread from session_signals() on; one
  * thread waits for them, notes the first, and fires the cancel. A second one ends the
- * process at once.
+ * process at once; so does the first, when there is nothing to undo.
  */
 #ifndef LARDER_TOOLS_SESSION_H
 #define LARDER_TOOLS_SESSION_H
@@ -24,11 +24,19 @@ struct session {
 /* Starts the thread that waits for signals; once, before any other thread. 0 or -errno. */
 int session_signals(struct error *e);
 
+/* From here on there is nothing to undo: a command that only prints ends with the signal,
+ * though it may wait for a full pipe, which no cancel reaches. */
+void session_only_prints(void);
+
 /* Ends that thread, if there is one; signals stay blocked. */
 void session_signals_end(void);
 
 /* The signal that came, or 0. */
 int session_signal(void);
+
+/* A descriptor that is readable from the first signal on, for poll(2); -1, which that takes
+ * for nothing, without the thread. Borrowed. */
+int session_signal_fd(void);
 
 /* The cancel that signals fire; borrowed, for ever. */
 struct cancel *session_cancel(void);

@@ -19,6 +19,7 @@
 #include "fetch/base/exit_code.h"
 #include "fetch/base/io.h"
 #include "fetch/json.h"
+#include "tools/session.h"
 
 #define STATUS_MAX (64u << 10)          /* bytes: the kernel's limit for an xattr */
 #define GONE_NS    (10 * NS_PER_SECOND) /* the daemon's time to end after the unmount */
@@ -57,17 +58,23 @@ static int wait_for_end(int daemon, const char *path, struct error *e)
 {
 	if (daemon < 0)
 		return 0;
-	struct pollfd poll_fd = {.fd = daemon, .events = POLLIN};
+	struct pollfd fds[] = {{.fd = daemon, .events = POLLIN},
+		{.fd = session_signal_fd(), .events = POLLIN}};
 	uint64_t deadline = clock_monotonic_ns() + GONE_NS;
 	for (;;) {
 		uint64_t now = clock_monotonic_ns();
 		if (now >= deadline)
 			break;
-		int n = poll(&poll_fd, 1, (int)((deadline - now) / NS_PER_MS) + 1);
-		if (n > 0)
-			return 0;
+		int n = poll(fds, 2, (int)((deadline - now) / NS_PER_MS) + 1);
 		if (n < 0 && errno != EINTR)
 			return error_set_errno(e, -errno, "cannot wait for the daemon");
+		if (n > 0 && fds[0].revents)
+			return 0;
+		if (n > 0)
+			return error_set(e, -ECANCELED,
+				"interrupted: '%s' is unmounted, but its daemon has not "
+				"ended yet",
+				path);
 	}
 	return error_set(
 		e, -ETIMEDOUT, "'%s' is unmounted, but its daemon has not ended", path);

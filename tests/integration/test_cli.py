@@ -1,5 +1,6 @@
 """`larder` on a folder store, without a mount: words, outcomes, exit codes."""
 
+import fcntl
 import json
 import os
 import pty
@@ -174,6 +175,24 @@ class OnAFolder(unittest.TestCase):
             self.assertEqual(child.returncode, 1)
             self.assertEqual(child.stderr, b"larder: error: cannot write to standard output: "
                                            b"No space left on device\n")
+
+    def test_one_signal_ends_what_waits_for_its_reader(self):
+        """While it lists, and when only the last of it is left to be written."""
+        self.have_keys(200)
+        for words in (["ls", "./store"], ["key", "a"]):
+            with self.subTest(words=words):
+                read, write = os.pipe()
+                self.addCleanup(os.close, read)
+                size = fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+                os.write(write, bytes(size))
+                child = self.cli.start(*words, stdout=write)
+                os.close(write)
+                self.addCleanup(child.communicate)
+                self.addCleanup(child.kill)
+                waits = Path(f"/proc/{child.pid}/wchan")
+                wait_until(lambda: "pipe_write" in waits.read_text(), "the pipe was full")
+                child.terminate()
+                self.assertEqual(child.wait(timeout=60), 128 + signal.SIGTERM)
 
     def have_keys(self, count):
         """So many keys at least in the store."""

@@ -4,11 +4,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import unittest
 
 from larder_testlib.cli import Cli
-from larder_testlib.process import TempDir
+from larder_testlib.process import TempDir, wait_until
 from larder_testlib.janitor import mount_points
 from larder_testlib.namespaces import apart
 
@@ -178,6 +179,18 @@ class Writable(unittest.TestCase):
             (self.point / "newer").touch()
             self.run_ok("umount", "--lazy", "mnt")
         self.assert_nothing_left()
+
+    def test_who_looks_below_is_not_waited_for_after_a_signal(self):
+        self.mount()
+        (self.point / "new").write_text("new\n")
+        home, = self.homes()
+        with open(home / "lower/big", "rb"):
+            child = self.cli.start("umount", "--keep-upper", "kept", "mnt")
+            wait_until(lambda: mount_points(self.path) == [], "only the daemon is waited for")
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=8)
+        self.assertEqual((child.returncode, out, err.count(b"\n")), (130, b"", 1), err)
+        self.assertEqual((home / "upper/new").read_text(), "new\n")
 
     def test_a_miss_leaves_an_ordinary_directory(self):
         for words, code in (((), 0), (("--fail-on-miss",), 3)):

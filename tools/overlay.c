@@ -202,6 +202,15 @@ struct search {
 	char *home; /* "": not found yet */
 };
 
+/* Anybody can mount a larderfs on a directory of this name, and let a link in it name what
+ * is ours. */
+static bool is_private(const char *home)
+{
+	struct stat st;
+	return lstat(home, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+	       !(st.st_mode & 077);
+}
+
 /* Later mounts lie on earlier ones, so the last that fits is the one that is seen. */
 static void consider(void *arg, const char *mountpoint, const char *type)
 {
@@ -212,7 +221,7 @@ static void consider(void *arg, const char *mountpoint, const char *type)
 		strcmp(mountpoint + len - tail, "/lower") != 0)
 		return;
 	snprintf(home, sizeof(home), "%.*s", (int)(len - tail), mountpoint);
-	if (!strstr(home, "/" HOME_NAME))
+	if (!strstr(home, "/" HOME_NAME) || !is_private(home))
 		return;
 	overlay_part(home, "point", path);
 	ssize_t got = readlink(path, point, sizeof(point) - 1);

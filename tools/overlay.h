@@ -9,7 +9,7 @@
  *
  * HOME is one mount's own directory, mode 0700, named larder-overlay-XXXXXX. HOME/lower
  * stands in mountinfo, and HOME/point tells whose it is: so a mountpoint's HOME is found
- * without asking a daemon. The overlay is the kernel's where we may mount it, else that
+ * without asking a daemon. It is believed when it is our user's and nobody else's. The overlay is the kernel's where we may mount it, else that
  * of fuse-overlayfs.
  */
 #ifndef LARDER_TOOLS_OVERLAY_H
@@ -33,7 +33,7 @@ void overlay_part(const char *home, const char *part, char *ret);
 int overlay_mount(const char *home, const char *point, bool allow_other, struct error *e);
 
 /* The HOME behind a mountpoint (absolute, without symlinks); false when it is no overlay
- * of ours. ret: PATH_MAX bytes. */
+ * that our user made. ret: PATH_MAX bytes. */
 bool overlay_home_of(const char *point, char *ret);
 
 /* Could HOME's upper layer be moved to `wanted`? ret: PATH_MAX bytes, where to, absolute.

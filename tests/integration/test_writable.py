@@ -192,6 +192,24 @@ class Writable(unittest.TestCase):
         self.assertEqual((child.returncode, out, err.count(b"\n")), (130, b"", 1), err)
         self.assertEqual((home / "upper/new").read_text(), "new\n")
 
+    def test_a_home_that_others_may_have_made_is_not_believed(self):
+        for uid, mode in ((65534, 0o700), (os.geteuid(), 0o755)):
+            with self.subTest(uid=uid, mode=mode):
+                self.mount()
+                (self.point / "new").touch()
+                planted = self.path / f"larder-overlay-{uid}"
+                for part in ("lower", "upper/planted"):
+                    (planted / part).mkdir(parents=True)
+                (planted / "point").symlink_to(self.point)
+                self.run_ok("mount", "--key", "a", "./store", planted / "lower")
+                os.chown(planted, uid, -1)
+                planted.chmod(mode)
+                self.run_ok("umount", "--keep-upper", f"kept-{uid}", "mnt")
+                self.assertEqual(os.listdir(self.path / f"kept-{uid}"), ["new"])
+                self.assertEqual(os.listdir(planted / "upper"), ["planted"])
+                self.run_ok("umount", planted / "lower")
+                self.assert_nothing_left()
+
     def test_a_miss_leaves_an_ordinary_directory(self):
         for words, code in (((), 0), (("--fail-on-miss",), 3)):
             result = self.cli.run("mount", "--writable", "--key", "none", *words,

@@ -76,7 +76,7 @@ static int make_below(const char *directory, char *ret)
 		return -EOPNOTSUPP;
 	if (strlen(resolved) + sizeof("/" HOME_NAME "XXXXXX/lower") > PATH_MAX)
 		return -ENAMETOOLONG;
-	sprintf(ret, "%s/" HOME_NAME "XXXXXX", resolved);
+	stpcpy(stpcpy(ret, resolved), "/" HOME_NAME "XXXXXX");
 	if (!mkdtemp(ret))
 		return -errno;
 	int r = make_parts(ret);
@@ -252,7 +252,7 @@ int overlay_check_keep(const char *home, const char *wanted, char *ret, struct e
 {
 	struct stat there, parent, ours;
 	if (mountpoint_resolve(wanted, ret, e) < 0)
-		return error_prefix(e, "--keep-upper"), -EINVAL;
+		return error_prefix(e, "--keep-upper "), -EINVAL;
 	if (lstat(ret, &there) == 0)
 		return error_set(
 			e, -EINVAL, "--keep-upper '%s' is there already", wanted);
@@ -287,7 +287,9 @@ int overlay_dispose(const char *home, const char *keep, bool lazy, struct error 
 	int r = mount_facts_of(lower, &facts, e);
 	if (r == 0 && facts.mounted)
 		r = lazy ? unmount(lower, true, e) : unmount_lower(lower, e);
-	if (r == 0 && *keep)
+	if (r < 0)
+		return error_prefix(e, "what was written stays in '%s': ", home), r;
+	if (*keep)
 		r = keep_upper(home, keep, e);
 	if (r < 0)
 		return r;

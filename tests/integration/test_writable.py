@@ -163,7 +163,8 @@ class Writable(unittest.TestCase):
         (self.point / "new").write_text("new\n")
         (self.path / "full").mkdir()
         self.assert_refused(2, "'full'", "umount", "--keep-upper", "full", "mnt")
-        self.assert_refused(2, "'no/where'", "umount", "--keep-upper", "no/where", "mnt")
+        self.assert_refused(2, "--keep-upper 'no/where'", "umount", "--keep-upper",
+                            "no/where", "mnt")
         self.assertEqual((self.point / "new").read_text(), "new\n")
         self.run_ok("umount", "--keep-upper", "kept", "mnt")
         self.assertEqual(os.listdir(self.path / "kept"), ["new"])
@@ -181,6 +182,7 @@ class Writable(unittest.TestCase):
         self.assert_nothing_left()
 
     def test_who_looks_below_is_not_waited_for_after_a_signal(self):
+        """And what was written is not lost sight of."""
         self.mount()
         (self.point / "new").write_text("new\n")
         home, = self.homes()
@@ -190,6 +192,7 @@ class Writable(unittest.TestCase):
             child.send_signal(signal.SIGINT)
             out, err = child.communicate(timeout=8)
         self.assertEqual((child.returncode, out, err.count(b"\n")), (130, b"", 1), err)
+        self.assertIn(f"stays in '{home}'", err.decode())
         self.assertEqual((home / "upper/new").read_text(), "new\n")
 
     def test_a_home_that_others_may_have_made_is_not_believed(self):

@@ -18,6 +18,7 @@
 #include "fetch/base/cleanup.h"
 #include "fetch/base/exit_code.h"
 #include "fetch/base/io.h"
+#include "fetch/base/mounts.h"
 #include "fetch/json.h"
 #include "tools/session.h"
 
@@ -112,6 +113,25 @@ int run_program(const char *const words[], const char *directory)
 	return WIFSIGNALED(status) ? EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static int refuse_in_use(const char *path, struct error *e)
+{
+	return error_set(e, -EIO,
+		"'%s' is in use; end what uses it (fuser -vm %s), or give --lazy", path,
+		path);
+}
+
+/* fusermount3 says only that it failed. */
+static int tell_why_not(const char *path, struct error *e)
+{
+	struct mount_facts facts;
+	if (mount_facts_of(path, &facts, NULL) < 0 || facts.user < 0 ||
+		facts.user == (int64_t)getuid())
+		return refuse_in_use(path, e);
+	return error_set(e, -EPERM,
+		"'%s' was mounted by user %lld, who alone can unmount it, or root", path,
+		(long long)facts.user);
+}
+
 /* fusermount3 may unmount for those who are not root. */
 static int run_fusermount(const char *path, bool lazy, struct error *e)
 {
@@ -120,26 +140,17 @@ static int run_fusermount(const char *path, bool lazy, struct error *e)
 	int r = run_program(words, NULL);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot run 'fusermount3'");
-	return r > 0 ? -EBUSY : 0;
+	return r > 0 ? tell_why_not(path, e) : 0;
 }
 
 int unmount(const char *path, bool lazy, struct error *e)
 {
-	int r = 0;
-	if (geteuid() == 0)
-		r = umount2(path, lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) <
-				    0
-			    ? -errno
-			    : 0;
-	else
-		r = run_fusermount(path, lazy, e);
-	if (r == -EBUSY) {
-		error_set(e, -EIO,
-			"'%s' is in use; end what uses it (fuser -vm %s), or give --lazy",
-			path, path);
-		return -EIO;
-	}
-	return r < 0 ? error_set_errno(e, r, "cannot unmount '%s'", path) : 0;
+	if (geteuid() != 0)
+		return run_fusermount(path, lazy, e);
+	if (umount2(path, lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	return errno == EBUSY ? refuse_in_use(path, e)
+			      : error_set_errno(e, -errno, "cannot unmount '%s'", path);
 }
 
 int unmount_larderfs(const char *path, bool lazy, struct error *e)

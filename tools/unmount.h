@@ -9,7 +9,8 @@
 #include "fetch/base/error.h"
 
 /* Takes away what is mounted on path (absolute). lazy: even while it is in use. 0; -EIO
- * when it is in use, with what to do; -errno of umount2(2). */
+ * when it is in use, with what to do; -EPERM when another user mounted it; -errno of
+ * umount2(2). */
 int unmount(const char *path, bool lazy, struct error *e);
 
 /* The same for a mount of larderfs: a dead daemon's goes even while it is in use, and a

@@ -47,7 +47,22 @@ struct mount_line {
 	char mountpoint[PATH_MAX];
 	char type[64];
 	char device[32];
+	int64_t user;
 };
+
+/* user_id= among a super block's options; -1 without. */
+static int64_t read_user(const char *options, size_t len)
+{
+	const char *end = options + len;
+	const char *name = "user_id=";
+	while (options < end) {
+		size_t word = strcspn(options, ", \n");
+		if (!strncmp(options, name, strlen(name)))
+			return strtoll(options + strlen(name), NULL, 10);
+		options += word + 1;
+	}
+	return -1;
+}
 
 /* "36 35 98:0 /root /mountpoint options optional... - type source super"; false for a line
  * that is none. */
@@ -64,6 +79,8 @@ static bool parse_line(const char *line, struct mount_line *ret)
 	snprintf(ret->type, sizeof(ret->type), "%.*s", (int)len, dash + 3);
 	word = nth_word(line, 2, &len);
 	snprintf(ret->device, sizeof(ret->device), "%.*s", (int)len, word);
+	word = nth_word(dash + 3, 2, &len);
+	ret->user = read_user(word, len);
 	return true;
 }
 
@@ -76,11 +93,12 @@ static const char *next_line(const char *line)
 void mount_facts_parse(const char *text, const char *path, struct mount_facts *ret)
 {
 	struct mount_line m;
-	*ret = (struct mount_facts){ 0 };
+	*ret = (struct mount_facts){ .user = -1 };
 	for (const char *line = text; *line; line = next_line(line)) {
 		if (!parse_line(line, &m) || strcmp(m.mountpoint, path) != 0)
 			continue;
 		ret->mounted = true;
+		ret->user = m.user;
 		memcpy(ret->type, m.type, sizeof(ret->type));
 		memcpy(ret->device, m.device, sizeof(ret->device));
 	}

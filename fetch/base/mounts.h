@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "fetch/base/error.h"
 
@@ -13,6 +14,7 @@ struct mount_facts {
 	bool mounted;    /* something is mounted exactly there */
 	char type[64];   /* of the topmost, such as "fuse.larderfs", "overlay" */
 	char device[32]; /* its device's "major:minor" */
+	int64_t user;    /* who mounted it, where it tells as FUSE does; else -1 */
 };
 
 /* path: absolute and without symlinks. 0 or -errno. */

@@ -59,8 +59,8 @@ class Umount(unittest.TestCase):
         self.addCleanup(os.close, pidfd)
         return pidfd
 
-    def assert_refused(self, code, named, *words):
-        result = self.cli.run(*words)
+    def assert_refused(self, code, named, *words, **popen):
+        result = self.cli.run(*words, **popen)
         self.assertEqual((result.code, result.out), (code, ""), result)
         self.assertEqual(result.err.count("\n"), 1, result)
         self.assertIn(named, result.err)
@@ -121,6 +121,14 @@ class Umount(unittest.TestCase):
         self.assert_refused(2, "mnt'", "umount", "mnt")
         self.assert_refused(2, "'mnt'", "status", "mnt")
         self.assertEqual(mounts_at(self.point), ["tmpfs"])
+
+    def test_another_users_mount_is_not_taken_for_one_in_use(self):
+        self.mount()
+        self.home.path.chmod(0o755)
+        for words in ((), ("--lazy",)):
+            self.assert_refused(1, f"'{self.point}' was mounted by user 0", "umount", *words,
+                                "mnt", user=65534, group=65534, extra_groups=[])
+        self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
 
     def test_what_covers_the_mount_is_refused(self):
         self.mount()

@@ -131,7 +131,7 @@ static void the_environment_fills_what_was_not_said(void **state)
 
 static const char mountinfo[] =
 	"22 28 0:20 / /sys rw,nosuid - sysfs sysfs rw\n"
-	"90 28 0:44 / /mnt/a\\040b ro - fuse.larderfs s3://bucket ro,user_id=0\n"
+	"90 28 0:44 / /mnt/a\\040b ro - fuse.larderfs s3://bucket ro,user_id=1234,group_id=5\n"
 	"91 28 0:45 / /mnt/c ro shared:5 master:3 - fuse.larderfs x ro\n"
 	"92 91 0:46 / /mnt/c rw - overlay overlay rw\n";
 
@@ -141,8 +141,10 @@ static void mountinfo_tells_the_topmost_mount(void **state)
 	mount_facts_parse(mountinfo, "/mnt/a b", &facts);
 	assert_true(facts.mounted);
 	assert_string_equal(facts.type, "fuse.larderfs");
+	assert_int_equal(facts.user, 1234);
 	mount_facts_parse(mountinfo, "/mnt/c", &facts);
 	assert_string_equal(facts.type, "overlay");
+	assert_int_equal(facts.user, -1);
 	mount_facts_parse(mountinfo, "/mnt", &facts);
 	assert_false(facts.mounted);
 	mount_facts_parse("garbage\n\n1 2 3", "/mnt", &facts);

@@ -5,6 +5,7 @@
  * questions about it are not asked.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -156,11 +157,21 @@ static void look_at_reading(struct doctor *d, struct store *s, const char *key)
 		doctor_say(d, FINDING_FINE, "read", "key '%s' can be read", key);
 }
 
-/* A folder needs no probe; it is only to be writable, or to be made. */
-static bool is_closed_folder(const struct store *s)
+/* A folder needs no probe; it is only to be writable, or to be made in one that is. The
+ * directory that is not: PATH_MAX bytes. */
+static bool is_closed_folder(const struct store *s, char *ret)
 {
 	const char *name = store_name(s);
-	return *name == '/' && access(name, W_OK) < 0 && errno != ENOENT;
+	if (*name != '/' || strlen(name) >= PATH_MAX)
+		return false;
+	strcpy(ret, name);
+	while (access(ret, W_OK | X_OK) < 0) {
+		if (errno != ENOENT)
+			return true;
+		char *slash = strrchr(ret, '/');
+		slash[slash == ret] = '\0'; /* "/" is always there */
+	}
+	return false;
 }
 
 static void tell_who_wins(struct doctor *d, const struct probe_answer *answer)
@@ -184,9 +195,10 @@ static void look_at_writing(struct doctor *d, struct store *s)
 	struct error e = {0};
 	struct call call = call_of(d);
 	struct probe_answer answer;
-	if (is_closed_folder(s)) {
+	char closed[PATH_MAX];
+	if (is_closed_folder(s, closed)) {
 		doctor_say(d, FINDING_NOTE, "write",
-			"not possible: '%s' may not be written to", store_name(s));
+			"not possible: '%s' may not be written to", closed);
 		return;
 	}
 	int r = probe_known(s, &answer);

@@ -540,6 +540,18 @@ class OnAFolder(unittest.TestCase):
             self.assertEqual(found[what]["level"], "ok", found[what])
         self.assertIn("'a'", found["read"]["text"])
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_doctor_knows_where_a_folder_can_be_made(self):
+        self.home.path.chmod(0o755)
+        who = {"user": 65534, "group": 65534, "extra_groups": []}
+        for owner, level in ((0, "note"), (65534, "ok")):
+            os.chown(self.home.path, owner, owner)
+            told = self.cli.run("doctor", "--json", "./store/below", **who).out
+            write, = (f for f in json.loads(told) if f["what"] == "write")
+            self.assertEqual(write["level"], level, write)
+            if level == "note":
+                self.assertIn(f"'{self.home.path}' may not be written to", write["text"])
+
     def test_doctor_names_what_is_wrong(self):
         cache = self.home.path / "cache"
         cache.mkdir()

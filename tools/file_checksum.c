@@ -52,6 +52,7 @@ struct search {
 	unsigned depth; /* most slashes of a path */
 	struct path_vec *found;
 	struct error *e;
+	char path[PATH_MAX]; /* what is looked at: one for all levels, which may be many */
 };
 
 static unsigned count_slashes(const char *text)
@@ -62,9 +63,9 @@ static unsigned count_slashes(const char *text)
 	return n;
 }
 
-static int add(const struct search *s, const char *path)
+static int add(const struct search *s)
 {
-	char *copy = strdup(path);
+	char *copy = strdup(s->path);
 	int r = copy ? path_vec_push(s->found, copy) : -ENOMEM;
 	if (r == 0)
 		return 0;
@@ -72,83 +73,92 @@ static int add(const struct search *s, const char *path)
 	return error_set_errno(s->e, r, "cannot search for '%s'", s->pattern);
 }
 
-static int search_directory(const struct search *s, const char *directory);
+static int search_directory(struct search *s);
 
 /* After stat(2): 0 when there is nothing, or no longer. Whatever else it says may hide a
  * file that belongs to the sum. */
-static int fail_unless_gone(const struct search *s, const char *path)
+static int fail_unless_gone(const struct search *s)
 {
 	int r = -errno;
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
 		return 0;
-	return error_set_errno(s->e, r, "cannot look at '%s'", path);
+	return error_set_errno(s->e, r, "cannot look at '%s'", s->path);
 }
 
 /* A link to a file counts as the file, a link to a directory or to nothing as nothing. */
-static int look_at(const struct search *s, const char *path)
+static int look_at(struct search *s)
 {
 	struct stat st;
-	if (fstatat(s->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail_unless_gone(s, path);
+	if (fstatat(s->dirfd, s->path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_unless_gone(s);
 	if (S_ISDIR(st.st_mode))
-		return count_slashes(path) < s->depth ? search_directory(s, path) : 0;
-	if (!glob_match(s->pattern, path))
+		return count_slashes(s->path) < s->depth ? search_directory(s) : 0;
+	if (!glob_match(s->pattern, s->path))
 		return 0;
-	if (S_ISLNK(st.st_mode) && fstatat(s->dirfd, path, &st, 0) < 0)
-		return fail_unless_gone(s, path);
-	return S_ISREG(st.st_mode) ? add(s, path) : 0;
+	if (S_ISLNK(st.st_mode) && fstatat(s->dirfd, s->path, &st, 0) < 0)
+		return fail_unless_gone(s);
+	return S_ISREG(st.st_mode) ? add(s) : 0;
 }
 
-static int search_failed(const struct search *s, const char *directory, int r)
+static int search_failed(const struct search *s, int r)
 {
 	return error_set_errno(s->e, r, "cannot search the directory '%s'",
-		*directory ? directory : ".");
+		*s->path ? s->path : ".");
 }
 
-static int look_at_child(const struct search *s, const char *directory, const char *name)
+static int look_at_child(struct search *s, const char *name)
 {
-	char path[PATH_MAX];
-	const char *slash = *directory && strcmp(directory, "/") != 0 ? "/" : "";
+	size_t len = strlen(s->path);
+	const char *slash = len && strcmp(s->path, "/") != 0 ? "/" : "";
 	if (!strcmp(name, ".") || !strcmp(name, ".."))
 		return 0;
-	if (snprintf(path, sizeof(path), "%s%s%s", directory, slash, name) >=
-		(int)sizeof(path))
-		return search_failed(s, directory, -ENAMETOOLONG);
-	return look_at(s, path);
+	if (len + strlen(slash) + strlen(name) >= sizeof(s->path))
+		return search_failed(s, -ENAMETOOLONG);
+	stpcpy(stpcpy(s->path + len, slash), name);
+	int r = look_at(s);
+	s->path[len] = '\0';
+	return r;
 }
 
-/* directory: "" or with a slash only where it is the root. */
-static int search_directory(const struct search *s, const char *directory)
+/* s->path: "" or with a slash only where it is the root; the same afterwards. */
+static int search_directory(struct search *s)
 {
 	CLEANUP(cleanup_close)
-	int fd = openat(s->dirfd, *directory ? directory : ".",
+	int fd = openat(s->dirfd, *s->path ? s->path : ".",
 		O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEANUP(cleanup_closedir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d && errno == ENOENT)
 		return 0;
 	if (!d)
-		return search_failed(s, directory, -errno);
+		return search_failed(s, -errno);
 	steal_fd(&fd);
 	int r = 0;
 	while (r == 0) {
 		errno = 0;
 		const struct dirent *entry = readdir(d);
 		if (!entry)
-			return errno ? search_failed(s, directory, -errno) : 0;
-		r = look_at_child(s, directory, entry->d_name);
+			return errno ? search_failed(s, -errno) : 0;
+		r = look_at_child(s, entry->d_name);
 	}
 	return r;
 }
 
-/* The directory before the first wildcard: "a/b" of "a/b/x*". A pattern that escapes
- * something is searched for from the top. */
+static bool is_literal(const char *pattern)
+{
+	return !strpbrk(pattern, "*?[\\");
+}
+
+/* The directory before the first wildcard: "a/b" of "a/b/x*"; all of it when there is none.
+ * A pattern that escapes something is searched for from the top. */
 static int split_pattern(const char *pattern, char ret[static PATH_MAX])
 {
 	size_t fixed = strcspn(pattern, "*?[\\");
-	while (fixed && pattern[fixed - 1] != '/')
-		fixed--;
-	if (fixed > 1)
-		fixed--;
+	if (!is_literal(pattern)) {
+		while (fixed && pattern[fixed - 1] != '/')
+			fixed--;
+		if (fixed > 1)
+			fixed--;
+	}
 	if (fixed >= PATH_MAX)
 		return -ENAMETOOLONG;
 	memcpy(ret, pattern, fixed);
@@ -158,21 +168,15 @@ static int split_pattern(const char *pattern, char ret[static PATH_MAX])
 
 static int find(int dirfd, const char *pattern, struct path_vec *found, struct error *e)
 {
-	char directory[PATH_MAX];
 	while (!strncmp(pattern, "./", 2))
 		pattern += 2;
 	unsigned depth = strstr(pattern, "**") ? UINT_MAX : count_slashes(pattern);
-	struct search s = {dirfd, pattern, depth, found, e};
+	struct search s = {dirfd, pattern, depth, found, e, ""};
 	size_t before = found->len;
-	int r = 0;
-	if (!strpbrk(pattern, "*?[\\")) {
-		r = look_at(&s, pattern);
-	} else {
-		r = split_pattern(pattern, directory);
-		if (r < 0)
-			return error_set_errno(e, r, "'%s'", pattern);
-		r = search_directory(&s, directory);
-	}
+	int r = split_pattern(pattern, s.path);
+	if (r < 0)
+		return error_set_errno(e, r, "'%s'", pattern);
+	r = is_literal(pattern) ? look_at(&s) : search_directory(&s);
 	if (r == 0 && found->len == before)
 		return error_set(e, -ENOENT, "no file matches '%s'", pattern);
 	return r;

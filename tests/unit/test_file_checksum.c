@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "fetch/base/cleanup.h"
 #include "tools/file_checksum.h"
@@ -178,6 +179,31 @@ static void a_listing_that_breaks_off_is_an_error(void **state)
 	assert_int_equal(r, -EBADF);
 }
 
+/* Makes directories in each other, and returns the last one's descriptor. */
+static int go_down(const struct scratch *dir, const char *name, int levels)
+{
+	int at = open(dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int level = 0; level < levels; level++) {
+		assert_int_equal(mkdirat(at, name, 0755), 0);
+		int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = next;
+	}
+	return at;
+}
+
+/* The way back, removing them: the scratch directory could not. */
+static void go_up(int at, const char *name, int levels)
+{
+	for (int level = 0; level < levels; level++) {
+		int up = openat(at, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = up;
+		assert_int_equal(unlinkat(at, name, AT_REMOVEDIR), 0);
+	}
+	close(at);
+}
+
 /* Names that lead further down than a path can tell. */
 static void a_path_that_is_too_long_is_an_error(void **state)
 {
@@ -185,24 +211,39 @@ static void a_path_that_is_too_long_is_an_error(void **state)
 	scratch_write(&dir, "a.lock", "a.lock");
 	char name[201] = "";
 	memset(name, 'n', 200);
-	int at = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (int depth = 0; depth < 21; depth++) {
-		assert_int_equal(mkdirat(at, name, 0755), 0);
-		int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		close(at);
-		at = next;
-	}
+	int at = go_down(&dir, name, 21);
 	int r;
 	sum(&dir, &r, "**/*.lock", NULL, NULL);
-	/* The scratch directory could not remove such paths. */
-	for (int depth = 0; depth < 21; depth++) {
-		int up = openat(at, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		close(at);
-		at = up;
-		assert_int_equal(unlinkat(at, name, AT_REMOVEDIR), 0);
-	}
-	close(at);
+	go_up(at, name, 21);
 	assert_int_equal(r, -ENAMETOOLONG);
+}
+
+static struct rlimit limit(int resource, rlim_t value)
+{
+	struct rlimit before;
+	assert_int_equal(getrlimit(resource, &before), 0);
+	const struct rlimit wanted = {value, before.rlim_max};
+	assert_int_equal(setrlimit(resource, &wanted), 0);
+	return before;
+}
+
+/* A path can tell of 2,000 levels: a letter and a slash each. */
+static void a_deep_tree_needs_no_deep_stack(void **state)
+{
+	enum { LEVELS = 2000, FEW = 40 };
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct rlimit files = limit(RLIMIT_NOFILE, LEVELS + FEW);
+	struct rlimit stack = limit(RLIMIT_STACK, 8 << 20); /* the usual one */
+	int at = go_down(&dir, "d", LEVELS);
+	int fd = openat(at, "a.lock", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_true(write(fd, "abc", 3) == 3);
+	close(fd);
+	assert_string_equal(sum(&dir, NULL, "**/*.lock", NULL, NULL),
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_int_equal(unlinkat(at, "a.lock", 0), 0);
+	go_up(at, "d", LEVELS);
+	assert_int_equal(setrlimit(RLIMIT_STACK, &stack), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
 }
 
 int main(void)
@@ -216,6 +257,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_looked_at_is_not_left_out),
 		cmocka_unit_test(a_listing_that_breaks_off_is_an_error),
 		cmocka_unit_test(a_path_that_is_too_long_is_an_error),
+		cmocka_unit_test(a_deep_tree_needs_no_deep_stack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

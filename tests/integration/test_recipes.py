@@ -271,6 +271,18 @@ class Others(Place):
                               capture_output=True, text=True, check=True)
         self.assertEqual((done.stdout, done.stderr), ("", ""))
 
+    @unittest.skipIf(shutil.which("larder"), "a larder is installed here")
+    def test_install_tells_what_meson_said(self):
+        meson = self.home / "fakes" / "meson"
+        meson.parent.mkdir()
+        meson.write_text("#!/bin/sh\necho 'ERROR: too old'; exit 3\n")
+        meson.chmod(0o755)
+        done = subprocess.run([CI / "install"], cwd=self.work, timeout=60, check=False,
+                              env=os.environ | {"PATH": f"{meson.parent}:{os.environ['PATH']}"},
+                              capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout, done.stderr),
+                         (3, "", "ERROR: too old\n"))
+
     def unit(self):
         """The unit with the build's programs in it, and a configuration beside it."""
         text = (CI / "systemd" / "larder@.service.in").read_text()

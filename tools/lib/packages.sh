@@ -1,4 +1,5 @@
-# Debian packages, by what needs them. Sourced by tools/demo and tools/check.
+# What the scripts of tools/ that build share: Debian packages, by what needs them, and how
+# to say no more than is needed. To be sourced, by bash.
 
 PACKAGES_BUILD="gcc libc6-dev meson ninja-build pkg-config libfuse3-dev
   libcurl4-openssl-dev libssl-dev libarchive-dev libzstd-dev libexpat1-dev libcmocka-dev
@@ -28,4 +29,13 @@ need_packages() {
 	# Servers are started by the tests themselves, never by their packages.
 	as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq \
 		--no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# quietly COMMAND...: runs it, and shows what it printed only when it failed; meson and
+# ninja tell their errors on standard output.
+quietly() {
+	local said status=0
+	said=$("$@" 2>&1) || status=$?
+	[ "$status" = 0 ] || printf '%s\n' "$said" >&2
+	return "$status"
 }

@@ -9,8 +9,11 @@ import atexit
 import functools
 import os
 import sys
+from pathlib import Path
 
 from .process import TempDir
+
+_SUPPRESSIONS = Path(__file__).parent.parent / "valgrind.supp"
 
 # Without AES-NI and PCLMULQDQ: valgrind takes what OpenSSL's GHASH makes of them for
 # uninitialised.
@@ -19,7 +22,7 @@ export OPENSSL_ia32cap='~0x200000200000000'
 exec valgrind --quiet --error-exitcode=99 --fair-sched=yes --leak-check=full \\
   --show-leak-kinds=definite,indirect,possible \\
   --errors-for-leak-kinds=definite,indirect,possible \\
-  --log-file='{place}/%p.log' '{program}' "$@"
+  --suppressions='{suppressions}' --log-file='{place}/%p.log' '{program}' "$@"
 """
 
 
@@ -40,7 +43,8 @@ def wrapped(path):
     """The script that stands for a program, of the same name."""
     place = _place()
     script = place / os.path.basename(path)
-    script.write_text(_SCRIPT.format(place=place, program=path), encoding="utf-8")
+    script.write_text(_SCRIPT.format(place=place, program=path,
+                                     suppressions=_SUPPRESSIONS), encoding="utf-8")
     script.chmod(0o755)
     return str(script)
 

@@ -8,6 +8,7 @@ fails. `meson test --setup memcheckprograms --suite integration` sets it.
 import atexit
 import functools
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ _SUPPRESSIONS = Path(__file__).parent.parent / "valgrind.supp"
 # uninitialised.
 _SCRIPT = """#!/bin/sh
 export OPENSSL_ia32cap='~0x200000200000000'
-exec valgrind --quiet --error-exitcode=99 --fair-sched=yes --leak-check=full \\
+exec {valgrind} --quiet --error-exitcode=99 --fair-sched=yes --leak-check=full \\
   --show-leak-kinds=definite,indirect,possible \\
   --errors-for-leak-kinds=definite,indirect,possible \\
   --suppressions='{suppressions}' --log-file='{place}/%p.log' '{program}' "$@"
@@ -44,7 +45,8 @@ def wrapped(path):
     place = _place()
     script = place / os.path.basename(path)
     script.write_text(_SCRIPT.format(place=place, program=path,
-                                     suppressions=_SUPPRESSIONS), encoding="utf-8")
+                                     suppressions=_SUPPRESSIONS,
+                                     valgrind=shutil.which("valgrind")), encoding="utf-8")
     script.chmod(0o755)
     return str(script)
 

@@ -242,6 +242,53 @@ class Documented(unittest.TestCase):
             self.assertLessEqual(set(schema["configuration"]["required"]), names)
 
 
+class Pasted(Place):
+    """The shell scripts of the documents, as somebody pastes them."""
+
+    NPM = '#!/bin/sh\ntouch "node_modules/$1"; [ "$1" != "$NPM_FAILS" ] || exit 9\n'
+
+    def scripts(self):
+        """[(page, script)]: every indented block that runs a job's tests."""
+        top = CI.parents[1]
+        for page in ("README.md", "docs/howto/shell.md"):
+            text = (top / page).read_text()
+            for block in re.findall(r"(?:^(?:    .*)?\n)+", text, re.MULTILINE):
+                if "npm test" in block:
+                    yield page, block
+
+    def paste(self, script, lock, fails):
+        """Runs it in a fresh workspace, with this store; how it ended."""
+        script = re.sub(r"LARDER_STORE=\S+", f"LARDER_STORE={self.store}", script)
+        script = script.replace("/usr/share/larder/ci", str(CI))
+        shutil.rmtree(self.work)
+        self.work.mkdir()
+        (self.work / "package-lock.json").write_text(lock)
+        env = self.env | {"LARDER_STORE": str(self.store), "NPM_FAILS": fails}
+        done = subprocess.run(["bash", "-c", script], env=env, cwd=self.work, timeout=60,
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(mount_points(self.home), [], done)
+        return done
+
+    def test_only_what_has_succeeded_is_published(self):
+        npm = self.home / "bin/npm"
+        npm.write_text(self.NPM)
+        npm.chmod(0o755)
+        scripts = list(self.scripts())
+        self.assertEqual([page for page, _ in scripts],
+                         ["README.md"] + 2 * ["docs/howto/shell.md"])
+        for number, (page, script) in enumerate(scripts):
+            self.store = self.home / f"store{number}"
+            with self.subTest(page, script=script):
+                for lock, published in (("1", 0), ("2", 1)):  # nothing, a fallback
+                    for fails in ("install", "test"):
+                        done = self.paste(script, lock, fails)
+                        self.assertEqual(done.returncode, 9, done)
+                        self.assertEqual(len(self.keys()), published, done)
+                    done = self.paste(script, lock, "nothing")
+                    self.assertEqual(done.returncode, 0, done)
+                    self.assertEqual(len(self.keys()), published + 1, done)
+
+
 class Others(Place):
     def test_the_steps_want_their_words(self):
         env = self.env | {"LARDER_STORE": "s", "LARDER_JOB_PATH": "p", "LARDER_JOB_KEY": "k"}

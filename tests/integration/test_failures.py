@@ -24,6 +24,7 @@ CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/key")
 BUCKET, STORE = "the-bucket", "s3://the-bucket"
 LARGE = 12 << 20  # bytes: its beginning does not come with the index
 PIECE = 64 << 10
+STATUS_PAGE = Path(__file__).resolve().parents[2] / "docs/man/larder-status.1.scd"
 
 
 class Flipping(BytesBody):
@@ -153,6 +154,8 @@ class Failures(unittest.TestCase):
             self.assertIn(word, lines[0])
             self.assertIn(word, told)
             self.assertIn(word, summary)
+        for line in summary.splitlines():
+            self.assertIn(f"\n*{line.split()[0]}*\n", STATUS_PAGE.read_text())
         self.set_body(BytesBody(self.object))
         self.assert_right_soon(mount, 0)
 

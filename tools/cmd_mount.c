@@ -11,6 +11,7 @@
 #include "tools/command.h"
 #include "tools/daemon_path.h"
 #include "tools/daemon_words.h"
+#include "tools/mounted.h"
 #include "tools/overlay.h"
 #include "tools/session.h"
 #include "tools/unmount.h"
@@ -91,5 +92,8 @@ int cmd_mount(const struct options *o, struct error *e)
 		return r;
 	if (!o->writable && o->upper_dir)
 		return error_set(e, -EINVAL, "--upper-dir is for --writable");
+	r = mounted_demand_none(o->arguments.data[o->arguments.len - 1], e);
+	if (r < 0)
+		return r;
 	return o->writable ? mount_writable(o, e) : become_daemon(o, e);
 }

@@ -20,6 +20,7 @@
 #include "fetch/pinned_source.h"
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/mounted.h"
 #include "tools/open_archive.h"
 #include "tools/progress.h"
 
@@ -255,6 +256,10 @@ int cmd_restore(const struct options *o, struct error *e)
 		.begun_ns = clock_monotonic_ns(),
 	};
 	int code = session_keys(o, &r.keys, e);
+	if (code == 0)
+		code = mounted_demand_alive(r.target, e);
+	if (code == 0)
+		code = mounted_demand_none(r.target, e);
 	if (code < 0)
 		return code;
 	r.wanted = key_choice_own(&r.keys);

@@ -6,31 +6,21 @@
 #include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
 #include "tools/command.h"
-#include "tools/overlay.h"
+#include "tools/mounted.h"
 
 #define STATUS_MAX (64u << 10) /* bytes: the kernel's limit for an xattr */
-
-/* Where larderfs answers: the mountpoint itself, or what lies below a writable mount. */
-static void find_larderfs(const char *mountpoint, char *ret)
-{
-	char path[PATH_MAX], home[PATH_MAX];
-	if (mountpoint_resolve(mountpoint, path, NULL) == 0 &&
-		overlay_home_of(path, home))
-		overlay_part(home, "lower", ret);
-	else
-		snprintf(ret, PATH_MAX, "%s", mountpoint);
-}
 
 int cmd_status(const struct options *o, struct error *e)
 {
 	const char *name = o->json ? "user.larder.status" : "user.larder.summary";
 	const char *mountpoint = o->arguments.data[0];
-	char path[PATH_MAX];
+	struct mounted m;
 	CLEANUP(cleanup_free) char *text = malloc(STATUS_MAX);
 	if (!text)
 		return -ENOMEM;
-	find_larderfs(mountpoint, path);
-	ssize_t len = getxattr(path, name, text, STATUS_MAX);
+	/* what is mounted elsewhere, or by somebody else, may answer as well */
+	const char *daemon = mounted_find(mountpoint, &m) ? m.daemon : mountpoint;
+	ssize_t len = getxattr(daemon, name, text, STATUS_MAX);
 	if (len < 0 && (errno == ENODATA || errno == EOPNOTSUPP))
 		return error_set(e, -EINVAL, "'%s' is not a mount of larderfs", mountpoint);
 	if (len < 0 && errno == ENOTCONN)

@@ -198,8 +198,28 @@ static int check_empty(const char *path, struct error *e)
 	return 0;
 }
 
+int mount_demand_alive(const char *path, const char *daemon, struct error *e)
+{
+	/* stat(2) may still be answered by the kernel, from what it has cached */
+	if (getxattr(daemon, "user.larder.status", NULL, 0) >= 0 || errno != ENOTCONN)
+		return 0;
+	return error_set(e, -ENOTCONN,
+		"'%s' is mounted by a larderfs that is gone; 'larder umount %s' clears it "
+		"away",
+		path, path);
+}
+
+int mountpoint_refuse(const char *path, const char *daemon, struct error *e)
+{
+	if (mount_demand_alive(path, daemon, e) < 0)
+		return -EINVAL;
+	return error_set(e, -EINVAL,
+		"'%s' is a mount of larderfs already; 'larder umount %s' unmounts it",
+		path, path);
+}
+
 /* The mount's type is looked at first: a dead daemon's answers every other question with
- * ENOTCONN. But stat(2) may still be answered by the kernel, from what it has cached. */
+ * ENOTCONN. */
 static int check_not_mounted(const char *path, struct error *e)
 {
 	struct mount_facts facts;
@@ -208,14 +228,7 @@ static int check_not_mounted(const char *path, struct error *e)
 		return r;
 	if (!facts.mounted || strcmp(facts.type, "fuse.larderfs") != 0)
 		return 0;
-	if (getxattr(path, "user.larder.status", NULL, 0) < 0 && errno == ENOTCONN)
-		return error_set(e, -EINVAL,
-			"'%s' is mounted by a larderfs that is gone; 'larder umount %s' "
-			"clears it away",
-			path, path);
-	return error_set(e, -EINVAL,
-		"'%s' is a mount of larderfs already; 'larder umount %s' unmounts it",
-		path, path);
+	return mountpoint_refuse(path, path, e);
 }
 
 int mountpoint_demand(const char *path, char *ret, struct error *e)

@@ -40,6 +40,14 @@ int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type),
  * bytes. 0 or -errno. */
 int mountpoint_resolve(const char *path, char *ret, struct error *e);
 
+/* Demands that the larderfs behind a mount on path still answers; daemon: where it would,
+ * which is path itself, or below an overlay. 0; -ENOTCONN with what to do. */
+int mount_demand_alive(const char *path, const char *daemon, struct error *e);
+
+/* Says that Larder has mounted something on path already, and whether what answers at
+ * `daemon` still does. Always -EINVAL. */
+int mountpoint_refuse(const char *path, const char *daemon, struct error *e);
+
 /* Demands a directory that is empty and no mount of larderfs, to be mounted on. ret:
  * PATH_MAX bytes, absolute and without symlinks. 0; -EINVAL with the sentence. */
 int mountpoint_demand(const char *path, char *ret, struct error *e);

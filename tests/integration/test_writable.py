@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -246,6 +247,35 @@ class Writable(unittest.TestCase):
         os.kill(pid, 9)
         result = self.cli.run("umount", "mnt")
         self.assertEqual(result.code, 0, result)
+        self.assert_nothing_left()
+
+    def assert_not_mounted_on(self, why, restoring):
+        """Neither mounted on nor unpacked to, which exits with `restoring`."""
+        before = mounts_at(self.point)
+        named = f"'{self.point}' is {why}; 'larder umount {self.point}'"
+        for words, code in ((("mount", "--writable"), 2), (("mount",), 2), (("restore",), restoring)):
+            with self.subTest(words=words):
+                self.assert_refused(code, named, *words, "--key", "a", "./store", "mnt")
+                self.assertEqual(mounts_at(self.point), before)
+
+    def test_what_is_mounted_is_not_taken_for_a_directory_to_empty(self):
+        self.mount()
+        self.assert_not_mounted_on("a mount of larderfs already", 2)
+        self.assertEqual(len(self.homes()), 1)
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
+    def kill_daemon(self):
+        daemon = os.pidfd_open(json.loads(self.run_ok("status", "--json", "mnt").out)["pid"])
+        self.addCleanup(os.close, daemon)
+        signal.pidfd_send_signal(daemon, signal.SIGKILL)
+        select.select([daemon], [], [], 60)
+
+    def test_nothing_is_mounted_on_what_a_dead_daemon_left(self):
+        self.mount()
+        self.kill_daemon()
+        self.assert_not_mounted_on("mounted by a larderfs that is gone", 1)
+        self.run_ok("umount", "mnt")
         self.assert_nothing_left()
 
     def in_a_namespace(self, commands, *begin):

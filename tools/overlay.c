@@ -253,7 +253,7 @@ int overlay_check_keep(const char *home, const char *wanted, char *ret, struct e
 	struct stat there, parent, ours;
 	if (mountpoint_resolve(wanted, ret, e) < 0)
 		return error_prefix(e, "--keep-upper "), -EINVAL;
-	if (lstat(ret, &there) == 0)
+	if (lstat(wanted, &there) == 0 || lstat(ret, &there) == 0)
 		return error_set(
 			e, -EINVAL, "--keep-upper '%s' is there already", wanted);
 	char above[PATH_MAX];

@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
 
 #define MOUNTINFO_MAX (16u << 20) /* bytes */
+#define LINKS_MAX     40          /* in a row, as the kernel has it */
 
 /* Undoes the escapes (\\040 for a space and so on) of len bytes. */
 static void unescape(const char *word, size_t len, char *ret, size_t size)
@@ -156,14 +158,16 @@ int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type),
 	return 0;
 }
 
-int mountpoint_resolve(const char *path, char *ret, struct error *e)
+/* Symlinks in all but the last component. name: what error sentences call it. */
+static int resolve_parent(
+	const char *path, const char *name, char *ret, struct error *e)
 {
 	char copy[PATH_MAX];
 	size_t len = strlen(path);
 	while (len > 1 && path[len - 1] == '/')
 		len--;
 	if (!len || len >= sizeof(copy))
-		return error_set(e, -EINVAL, "'%s' is no path", path);
+		return error_set(e, -EINVAL, "'%s' is no path", name);
 	memcpy(copy, path, len);
 	copy[len] = '\0';
 	char *slash = strrchr(copy, '/');
@@ -175,11 +179,42 @@ int mountpoint_resolve(const char *path, char *ret, struct error *e)
 		*slash = '\0';
 	char resolved[PATH_MAX];
 	if (!realpath(parent, resolved))
-		return error_set_errno(e, -errno, "'%s'", path);
+		return error_set_errno(e, -errno, "'%s'", name);
 	const char *join = !strcmp(resolved, "/") ? "" : resolved;
 	int n = whole ? snprintf(ret, PATH_MAX, "%s", resolved) :
 			snprintf(ret, PATH_MAX, "%s/%s", join, last);
-	return n >= PATH_MAX ? error_set(e, -ENAMETOOLONG, "'%s' is too long", path) : 0;
+	return n >= PATH_MAX ? error_set(e, -ENAMETOOLONG, "'%s' is too long", name) : 0;
+}
+
+/* Puts a symlink's target in its place; both buffers are of PATH_MAX bytes. */
+static int take_target(char *link, const char *target)
+{
+	size_t above = *target == '/' ? 0 : (size_t)(strrchr(link, '/') + 1 - link);
+	if (above + strlen(target) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	strcpy(link + above, target);
+	return 0;
+}
+
+/* readlink(2) asks nobody about what is mounted there. */
+int mountpoint_resolve(const char *path, char *ret, struct error *e)
+{
+	char at[PATH_MAX], target[PATH_MAX];
+	int r = resolve_parent(path, path, at, e);
+	for (unsigned links = 0; r == 0; links++) {
+		ssize_t len = readlink(at, target, sizeof(target) - 1);
+		if (len < 0)
+			break; /* the end of them, whatever is there */
+		target[len] = '\0';
+		r = links < LINKS_MAX ? take_target(at, target) : -ELOOP;
+		if (r < 0)
+			return error_set_errno(e, r, "'%s'", path);
+		strcpy(target, at);
+		r = resolve_parent(target, path, at, e);
+	}
+	if (r == 0)
+		strcpy(ret, at);
+	return r;
 }
 
 static int check_empty(const char *path, struct error *e)
@@ -233,25 +268,23 @@ static int check_not_mounted(const char *path, struct error *e)
 
 int mountpoint_demand(const char *path, char *ret, struct error *e)
 {
-	char named[PATH_MAX], real[PATH_MAX];
+	char real[PATH_MAX];
 	struct stat st;
-	if (mountpoint_resolve(path, named, e) < 0)
+	if (mountpoint_resolve(path, real, e) < 0)
 		return error_prefix(e, "the mountpoint "), -EINVAL;
-	int r = check_not_mounted(named, e);
+	int r = check_not_mounted(real, e);
 	if (r < 0)
 		return r;
-	if (stat(named, &st) < 0 && errno == ENOENT)
+	if (stat(real, &st) < 0 && errno == ENOENT)
 		return error_set(e, -EINVAL,
 			"the mountpoint '%s' does not exist; make it: mkdir -p '%s'",
 			path, path);
-	if (stat(named, &st) < 0 || !realpath(named, real))
+	if (stat(real, &st) < 0)
 		return error_set(
 			e, -EINVAL, "the mountpoint '%s': %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return error_set(e, -EINVAL, "the mountpoint '%s' is no directory", real);
-	r = check_not_mounted(real, e);
-	if (r == 0)
-		r = check_empty(real, e);
+	r = check_empty(real, e);
 	if (r == 0)
 		strcpy(ret, real);
 	return r;

@@ -35,9 +35,9 @@ int mount_place_parse(const char *text, const char *device, char *ret);
 int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type), void *arg,
 	struct error *e);
 
-/* Makes path absolute and resolves symlinks in all but its last component, so that a
- * mountpoint whose daemon is dead (and answers ENOTCONN) resolves too. ret: PATH_MAX
- * bytes. 0 or -errno. */
+/* Makes path absolute and without symlinks, asking nothing of what is mounted there: so a
+ * mountpoint whose daemon is dead (and answers ENOTCONN) or stuck resolves too. What its
+ * last component names need not exist. ret: PATH_MAX bytes. 0 or -errno. */
 int mountpoint_resolve(const char *path, char *ret, struct error *e);
 
 /* Demands that the larderfs behind a mount on path still answers; daemon: where it would,

@@ -78,7 +78,8 @@ class Umount(unittest.TestCase):
 
     def test_a_mountpoint_has_many_names(self):
         (self.home.path / "link").symlink_to(".")
-        for name in ("mnt/", "./mnt", "link/mnt", str(self.point)):
+        (self.home.path / "itself").symlink_to("link/mnt")
+        for name in ("mnt/", "./mnt", "link/mnt", "itself", "itself/", str(self.point)):
             with self.subTest(name=name):
                 self.mount()
                 self.run_ok("umount", name)
@@ -95,6 +96,24 @@ class Umount(unittest.TestCase):
         self.assertEqual(mounts_at(self.point), [])
         self.mount("--key", "a")
         self.assertEqual(os.listdir(self.point), ["file"])
+
+    def test_a_link_names_what_is_mounted_by_a_dead_or_a_stuck_daemon(self):
+        (self.home.path / "link").symlink_to("mnt")
+        for number, lazy in ((signal.SIGKILL, []), (signal.SIGSTOP, ["--lazy"])):
+            with self.subTest(number=number):
+                daemon = self.mount()
+                self.addCleanup(self.kill, daemon)
+                signal.pidfd_send_signal(daemon, number)
+                if number == signal.SIGKILL:
+                    wait_until(lambda: has_ended(daemon), "the daemon died")
+                    self.assert_refused(2, "is gone", "mount", "./store", "link")
+                self.run_ok("umount", *lazy, "link")
+                self.assertEqual(mounts_at(self.point), [])
+
+    @staticmethod
+    def kill(daemon):
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(daemon, signal.SIGKILL)
 
     def test_a_dead_daemons_mount_in_use_is_cleared_away(self):
         daemon = self.mount("--key", "a")

@@ -157,13 +157,17 @@ class Writable(unittest.TestCase):
         told = json.loads(self.run_ok("status", "--json", "mnt").out)
         self.assertEqual([key["key"] for key in told["keys"]], ["a"])
         self.assertIn("identity", self.run_ok("status", "mnt/").out)
-        self.run_ok("umount", "mnt")
+        (self.path / "link").symlink_to("mnt")
+        self.assertIn("identity", self.run_ok("status", "link").out)
+        self.run_ok("umount", "link")
 
     def test_what_was_written_can_be_kept(self):
         self.mount()
         (self.point / "new").write_text("new\n")
         (self.path / "full").mkdir()
         self.assert_refused(2, "'full'", "umount", "--keep-upper", "full", "mnt")
+        (self.path / "dangling").symlink_to("kept")
+        self.assert_refused(2, "'dangling'", "umount", "--keep-upper", "dangling", "mnt")
         self.assert_refused(2, "--keep-upper 'no/where'", "umount", "--keep-upper",
                             "no/where", "mnt")
         self.assertEqual((self.point / "new").read_text(), "new\n")

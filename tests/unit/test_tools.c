@@ -17,6 +17,7 @@
 #include "fetch/base/output_file.h"
 #include "fetch/options.h"
 #include "tools/human.h"
+#include "tools/remove_tree.h"
 #include "fetch/base/ticker.h"
 
 /* --- exit codes --------------------------------------------------------------------- */
@@ -155,25 +156,60 @@ static void mountinfo_tells_the_topmost_mount(void **state)
 	assert_int_equal(mount_place_parse(mountinfo, "9:99", place), -ENOENT);
 }
 
-static void a_mountpoint_resolves_but_for_its_last_name(void **state)
+struct links {
+	char top[64];
+};
+
+static void links_make(struct links *l)
 {
-	char directory[] = "/tmp/larder-test-XXXXXX", path[PATH_MAX], got[PATH_MAX],
-	     want[PATH_MAX + 8];
-	assert_non_null(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/link", directory);
-	assert_int_equal(symlink(".", path), 0);
-	snprintf(path, sizeof(path), "%s/link/mnt//", directory);
-	assert_int_equal(mountpoint_resolve(path, got, NULL), 0);
-	snprintf(want, sizeof(want), "%s/mnt", directory);
+	static const char *const names[][2] = {{"link", "."}, {"point", "link/mnt/"},
+		{"far", "point"}, {"round", "again"}, {"again", "round"}, {"up", "link/.."}};
+	char path[PATH_MAX];
+	strcpy(l->top, "/tmp/larder-test-XXXXXX");
+	assert_non_null(mkdtemp(l->top));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", l->top, names[i][0]);
+		assert_int_equal(symlink(names[i][1], path), 0);
+	}
+	snprintf(path, sizeof(path), "%s/away", l->top);
+	assert_int_equal(symlink("/nowhere", path), 0);
+}
+
+static void resolves(const struct links *l, const char *path, const char *want)
+{
+	char given[PATH_MAX], got[PATH_MAX];
+	snprintf(given, sizeof(given), "%s/%s", l->top, path);
+	assert_int_equal(mountpoint_resolve(given, got, NULL), 0);
 	assert_string_equal(got, want);
-	assert_int_equal(mountpoint_resolve("/", got, NULL), 0);
-	assert_string_equal(got, "/");
-	assert_int_equal(mountpoint_resolve("", got, NULL), -EINVAL);
-	snprintf(path, sizeof(path), "%s/absent/mnt", directory);
-	assert_int_equal(mountpoint_resolve(path, got, NULL), -ENOENT);
-	snprintf(path, sizeof(path), "%s/link", directory);
-	unlink(path);
-	rmdir(directory);
+}
+
+static void does_not_resolve(const struct links *l, const char *path, int why)
+{
+	char given[PATH_MAX], got[PATH_MAX];
+	struct error e = {0};
+	snprintf(given, sizeof(given), "%s/%s", l->top, path);
+	assert_int_equal(mountpoint_resolve(given, got, &e), why);
+	assert_non_null(strstr(e.text, given));
+}
+
+static void a_mountpoint_resolves_that_need_not_be_there(void **state)
+{
+	struct links l;
+	char want[PATH_MAX];
+	links_make(&l);
+	snprintf(want, sizeof(want), "%s/mnt", l.top);
+	resolves(&l, "mnt", want);
+	resolves(&l, "link/mnt//", want);
+	resolves(&l, "point", want);
+	resolves(&l, "link/far/", want);
+	resolves(&l, "up", "/tmp");
+	resolves(&l, "away", "/nowhere");
+	does_not_resolve(&l, "absent/mnt", -ENOENT);
+	does_not_resolve(&l, "round", -ELOOP);
+	assert_int_equal(mountpoint_resolve("/", want, NULL), 0);
+	assert_string_equal(want, "/");
+	assert_int_equal(mountpoint_resolve("", want, NULL), -EINVAL);
+	assert_int_equal(remove_tree(l.top), 0);
 }
 
 /* --- words for people and machines ---------------------------------------------------
@@ -288,7 +324,7 @@ int main(void)
 		cmocka_unit_test(wrong_options_are_named),
 		cmocka_unit_test(the_environment_fills_what_was_not_said),
 		cmocka_unit_test(mountinfo_tells_the_topmost_mount),
-		cmocka_unit_test(a_mountpoint_resolves_but_for_its_last_name),
+		cmocka_unit_test(a_mountpoint_resolves_that_need_not_be_there),
 		cmocka_unit_test(sizes_and_times_are_short),
 		cmocka_unit_test(json_strings_are_always_valid),
 		cmocka_unit_test(output_lines_cannot_be_forged),

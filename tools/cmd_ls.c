@@ -7,6 +7,7 @@
 #include "archive/format.h"
 #include "fetch/base/controls.h"
 #include "fetch/base/json_out.h"
+#include "fetch/base/log.h"
 #include "fetch/key.h"
 #include "tools/command.h"
 #include "tools/human.h"
@@ -45,8 +46,19 @@ static int print_key(void *arg, const struct list_entry *entry)
 	return results_taken() ? 0 : -EPIPE;
 }
 
+/* A single word was taken for a prefix, but a folder may have been meant. */
+static void tell_no_match(const struct session *s, const char *prefix)
+{
+	struct stat st;
+	bool folder = stat(prefix, &st) == 0 && S_ISDIR(st.st_mode);
+	log_info("no key of '%s' begins with '%s'%s%s%s", store_name(s->store), prefix,
+		folder ? "; for the folder say './" : "", folder ? prefix : "",
+		folder ? "'" : "");
+}
+
+/* alone: the prefix was given without a store. */
 static int list_keys(const struct options *o, struct session *s, const char *prefix,
-	struct error *e)
+	bool alone, struct error *e)
 {
 	struct key_list l = { .json = o->json, .now_s = clock_realtime_s() };
 	int r = store_list(s->store, &s->call, prefix, true, print_key, &l, e);
@@ -54,6 +66,8 @@ static int list_keys(const struct options *o, struct session *s, const char *pre
 		return 0; /* we ended it, and results_flush() tells why */
 	if (r == -ENOENT && s->own_folder)
 		r = 0; /* nothing has been published yet */
+	if (r == 0 && alone && !l.any)
+		tell_no_match(s, prefix);
 	if (r == 0 && o->json)
 		puts(l.any ? "\n]" : "[]");
 	if (r == -ENOENT)
@@ -207,5 +221,5 @@ int cmd_ls(const struct options *o, struct error *e)
 	int r = session_open(&s, o, store ? count : count + 1, true, e);
 	if (r < 0)
 		return r;
-	return o->key ? list_files(o, &s, what, e) : list_keys(o, &s, what, e);
+	return o->key ? list_files(o, &s, what, e) : list_keys(o, &s, what, !store && count, e);
 }

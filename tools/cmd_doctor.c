@@ -87,6 +87,13 @@ static void look_at_clock(struct doctor *d, struct store *s)
 /* --- what we may
  * ------------------------------------------------------------------------- */
 
+/* What a folder answers, whether it is there or not, are misses. */
+static bool is_missing_folder(const struct store *s)
+{
+	const char *name = store_name(s);
+	return *name == '/' && access(name, F_OK) < 0 && errno == ENOENT;
+}
+
 /* Does the store answer at all? Asked for a key that is not there. */
 static bool look_at_store(struct doctor *d, struct store *s)
 {
@@ -103,7 +110,10 @@ static bool look_at_store(struct doctor *d, struct store *s)
 		doctor_say(d, FINDING_FAILED, "store", "%s", e.text);
 		return false;
 	}
-	if (denied)
+	if (is_missing_folder(s))
+		doctor_say(d, FINDING_FINE, "store", "'%s' is a folder to be made yet",
+			store_name(s));
+	else if (denied)
 		doctor_say(d, FINDING_WARNING, "store",
 			"'%s' answers in %s, and denies what may only be missing: "
 			"without the "
@@ -243,5 +253,7 @@ int cmd_doctor(const struct options *o, struct error *e)
 		e->text[0] = '\0';
 	if (!d.failed)
 		return 0;
-	return error_set(e, d.failed == d.refused ? -EKEYREJECTED : -EIO, "%u of %u findings are failures", d.failed, d.said);
+	return error_set(e, d.failed == d.refused ? -EKEYREJECTED : -EIO,
+		"%u of %u findings %s", d.failed, d.said,
+		d.failed == 1 ? "is a failure" : "are failures");
 }

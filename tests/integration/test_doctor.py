@@ -106,6 +106,10 @@ class AgainstAnOrigin(Doctor):
                if not name.startswith(("AWS_ACCESS", "AWS_SECRET"))}
         found = self.ask("s3://bucket", env, code=5)
         self.level(found, credentials="failed")
+        told = Cli(self.home, env).run("doctor", "--retries", "0", "s3://bucket").err
+        failed = sum(finding["level"] == "failed" for finding in found.values())
+        self.assertIn(f"{failed} of {len(found)} findings " +
+                      ("is a failure\n" if failed == 1 else "are failures\n"), told)
 
     def test_a_clock_that_is_off(self):
         origin = self.origin()
@@ -175,6 +179,9 @@ class OnThisMachine(Doctor):
     def test_root_that_may_mount(self):
         found = self.findings(code=0)
         self.level(found, fuse="ok", mounting="ok", larderfs="ok", cache="ok", store="ok")
+        self.says(found["store"], "ok", "/store' is a folder to be made yet")
+        self.commit("./store", {})
+        self.says(self.findings(code=0)["store"], "ok", "/store' answers in")
 
     def test_without_the_right_to_mount(self):
         found = self.findings("setpriv", "--bounding-set", "-sys_admin")

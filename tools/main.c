@@ -52,20 +52,25 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/* A store where the directory belongs: "larder mount s3://bucket". */
-static bool lacks_directory(const struct command *c, const struct options *o)
+/* The store that stands where the directory belongs: "larder mount s3://bucket". Or NULL. */
+static const char *store_for_directory(const struct command *c, const struct options *o)
 {
 	const unsigned to_directory = COMMAND_MOUNT | COMMAND_COMMIT | COMMAND_RESTORE;
-	return c->bit & to_directory && o->arguments.len == 1 &&
-	       strstr(o->arguments.data[0], "://");
+	size_t count = o->arguments.len;
+	const char *last = count == 1 || count == 2 ? o->arguments.data[count - 1] : "";
+	return c->bit & to_directory && strstr(last, "://") ? last : NULL;
 }
 
 static int check_arguments(const struct command *c, const struct options *o, struct error *e)
 {
-	if (lacks_directory(c, o))
+	const char *store = store_for_directory(c, o);
+	if (store)
 		return error_set(e, -EINVAL,
-			"a directory is missing after the store '%s': larder %s %s",
-			o->arguments.data[0], c->name, c->words);
+			o->arguments.len == 1 ?
+				"a directory is missing after the store '%s': larder %s %s" :
+				"'%s' is a store, which comes before the directory: larder "
+				"%s %s",
+			store, c->name, c->words);
 	if (o->arguments.len < c->least)
 		return error_set(e, -EINVAL, "arguments are missing: larder %s %s", c->name,
 			c->words);
@@ -109,11 +114,28 @@ static int conclude(int r, const struct error *e, bool soft)
 	return soft ? EXIT_DONE : code;
 }
 
+/* What else it is called, or NULL. */
+static const char *meant_by(const char *word)
+{
+	static const char *const names[][2] = { { "unmount", "umount" }, { "list", "ls" } };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i][0], word))
+			return names[i][1];
+	return NULL;
+}
+
 static int no_such_command(const char *word)
 {
-	fprintf(stderr,
-		"larder: error: there is no command '%s'; 'larder --help' lists them\n",
-		word);
+	const char *meant = meant_by(word);
+	if (meant)
+		fprintf(stderr,
+			"larder: error: there is no command '%s'; did you mean '%s'?\n",
+			word, meant);
+	else
+		fprintf(stderr,
+			"larder: error: there is no command '%s'; 'larder --help' lists "
+			"them\n",
+			word);
 	return EXIT_USAGE;
 }
 
@@ -139,7 +161,7 @@ int main(int argc, char **argv)
 		help_overview();
 		return EXIT_USAGE;
 	}
-	if (!strcmp(argv[1], "--version")) {
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
 		puts("larder " LARDER_VERSION);
 		return EXIT_DONE;
 	}

@@ -140,6 +140,27 @@ class Usage(unittest.TestCase):
             self.refused(name, *words.split(), *FULL[name])
         self.assertEqual(self.everything(), self.before)
 
+    def test_a_store_in_the_directorys_place(self):
+        for name in ("mount", "commit", "restore"):
+            for words, why in ((["mnt", "s3://b/web"], "is a store, which comes before"),
+                               (["s3://b/web"], "a directory is missing after the store")):
+                result = self.cli.run(name, "--key", "a", *words)
+                self.refused(result=result)
+                self.assertIn("'s3://b/web'", result.err)
+                self.assertIn(why, result.err)
+                self.assertIn(f": larder {name} --key KEY [STORE] "
+                              if name != "mount" else ": larder mount [--key", result.err)
+
+    def test_what_other_programs_call_it(self):
+        for word, meant in (("unmount", "umount"), ("list", "ls"), ("frob", None)):
+            result = self.cli.run(word)
+            self.refused(result=result)
+            self.assertIn(f"there is no command '{word}'; ", result.err)
+            self.assertIn(f"; did you mean '{meant}'?" if meant else "; 'larder --help'",
+                          result.err)
+        self.assertEqual(self.cli.run("-V").out, self.cli.run("--version").out)
+        self.assertEqual(self.cli.run("-V").code, 0)
+
     def test_stores(self):
         for name, full in FULL.items():
             if full[0] != "./store":

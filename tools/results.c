@@ -1,6 +1,7 @@
 #include "tools/results.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +23,9 @@ int results_flush(int code)
 		reason = errno;
 	if (!reason)
 		return code;
+	if (code == EXIT_DONE) /* as if SIGPIPE were not ignored */
+		code = reason == EPIPE ? EXIT_SIGNAL + SIGPIPE : EXIT_FAILED;
 	if (reason != EPIPE)
 		log_error("cannot write to standard output: %s", strerror(reason));
-	return code == EXIT_DONE ? EXIT_FAILED : code;
+	return code;
 }

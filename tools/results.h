@@ -12,7 +12,7 @@ bool results_taken(void);
 
 /* Writes out what is buffered. The exit code: the one given, or 1 in place of 0 when not
  * everything was taken, which is said. A reader that went away (`larder ls | head`) is no
- * failure worth words. */
+ * failure worth words: 128 + SIGPIPE, as it is of programs which that signal ends. */
 int results_flush(int code);
 
 #endif

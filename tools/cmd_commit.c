@@ -11,6 +11,7 @@
 #include "fetch/publication.h"
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/mounted.h"
 #include "tools/progress.h"
 #include "tools/session.h"
 #include "fetch/base/ticker.h"
@@ -61,10 +62,13 @@ static int check_options(const struct options *o, struct error *e)
 
 static int open_directory(struct commit *c, struct error *e)
 {
+	int r = mounted_demand_alive(c->directory, e);
+	if (r < 0)
+		return r;
 	c->fd = open(c->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->fd >= 0)
 		return 0;
-	int r = errno == ENOENT || errno == ENOTDIR ? -EINVAL : -errno;
+	r = errno == ENOENT || errno == ENOTDIR ? -EINVAL : -errno;
 	return error_set(e, r, "cannot open the directory '%s': %s", c->directory,
 		strerror(errno));
 }

@@ -92,6 +92,9 @@ class Umount(unittest.TestCase):
         with self.assertRaises(OSError):
             os.listdir(self.point)
         self.assert_refused(1, "larder umount", "status", "mnt")
+        for command in ("commit", "restore"):
+            self.assert_refused(1, f"'{self.point}' is mounted by a larderfs that is gone; ",
+                                command, "--key", "a", "./store", "mnt")
         self.run_ok("umount", "mnt")
         self.assertEqual(mounts_at(self.point), [])
         self.mount("--key", "a")
@@ -172,7 +175,9 @@ class Umount(unittest.TestCase):
             with self.subTest(name=name):
                 self.assert_refused(2, f"{name}'", "mount", "./store", name)
         self.mount()
-        self.assert_refused(2, "/mnt'", "mount", "./store", "mnt")
+        for words in (("mount",), ("restore", "--key", "a")):
+            self.assert_refused(2, "/mnt' is a mount of larderfs already", *words, "./store",
+                                "mnt")
         self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
 
     def test_a_miss_mounts_nothing(self):

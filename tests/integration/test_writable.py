@@ -279,6 +279,8 @@ class Writable(unittest.TestCase):
         self.mount()
         self.kill_daemon()
         self.assert_not_mounted_on("mounted by a larderfs that is gone", 1)
+        self.assert_refused(1, "is mounted by a larderfs that is gone; ", "commit", "--key",
+                            "b", "./store", "mnt")
         self.run_ok("umount", "mnt")
         self.assert_nothing_left()
 

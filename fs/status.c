@@ -114,6 +114,11 @@ static void say_bytes(FILE *out, big bytes)
 	fprintf(out, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
 
+static const char *entries(uint32_t count)
+{
+	return count == 1 ? "entry" : "entries";
+}
+
 static void say_key(FILE *out, const struct key_facts *k)
 {
 	const struct chunk_stats *c = &k->current.chunks;
@@ -126,7 +131,7 @@ static void say_key(FILE *out, const struct key_facts *k)
 	fprintf(out, "identity    %s\netag        %s\n", hex, k->pin.etag);
 	fprintf(out, "generation  %u (%u live), %llu reopens\n", k->doorway.generations,
 		k->doorway.live, (big)k->current.reopens);
-	fprintf(out, "holds       %u entries in ", k->entries);
+	fprintf(out, "holds       %u %s in ", k->entries, entries(k->entries));
 	say_bytes(out, k->pin.size);
 	fputs("\nfetched     ", out);
 	say_bytes(out, c->fetched_bytes);
@@ -174,7 +179,8 @@ void status_first_words(FILE *out, struct generation *g, const char *instead_of)
 	fprintf(out, "%s: mounted", doorway_key(doorway_of(g)));
 	if (instead_of)
 		fprintf(out, " in place of '%s'", instead_of);
-	fprintf(out, ": %u entries in ", index_count(generation_index(g)));
+	uint32_t count = index_count(generation_index(g));
+	fprintf(out, ": %u %s in ", count, entries(count));
 	say_bytes(out, pin.size);
 	putc('\n', out);
 }

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fetch/base/mounts.h"
 #include "tools/command.h"
@@ -18,6 +19,14 @@ static int unmount_writable(
 	return r < 0 ? r : overlay_dispose(home, keep, o->lazy, e);
 }
 
+static int refuse(const char *path, struct error *e)
+{
+	struct stat st;
+	bool missing = lstat(path, &st) < 0 && errno == ENOENT;
+	return error_set(e, -EINVAL,
+		missing ? "'%s' does not exist" : "'%s' is not a mount of larderfs", path);
+}
+
 int cmd_umount(const struct options *o, struct error *e)
 {
 	char path[PATH_MAX], home[PATH_MAX];
@@ -31,7 +40,7 @@ int cmd_umount(const struct options *o, struct error *e)
 	if (overlay_home_of(path, home))
 		return unmount_writable(o, path, home, e);
 	if (!facts.mounted || strcmp(facts.type, "fuse.larderfs"))
-		return error_set(e, -EINVAL, "'%s' is not a mount of larderfs", path);
+		return refuse(path, e);
 	if (o->keep_upper)
 		return error_set(e, -EINVAL,
 			"'%s' is not writable: there is nothing for --keep-upper", path);

@@ -127,6 +127,9 @@ static int tell_why_not(const char *path, struct error *e)
 	if (mount_facts_of(path, &facts, NULL) < 0 || facts.user < 0 ||
 		facts.user == (int64_t)getuid())
 		return refuse_in_use(path, e);
+	if (facts.user == 0)
+		return error_set(e, -EPERM,
+			"'%s' was mounted by root, who alone can unmount it", path);
 	return error_set(e, -EPERM,
 		"'%s' was mounted by user %lld, who alone can unmount it, or root", path,
 		(long long)facts.user);

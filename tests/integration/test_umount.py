@@ -148,9 +148,21 @@ class Umount(unittest.TestCase):
         self.mount()
         self.home.path.chmod(0o755)
         for words in ((), ("--lazy",)):
-            self.assert_refused(1, f"'{self.point}' was mounted by user 0", "umount", *words,
-                                "mnt", user=65534, group=65534, extra_groups=[])
+            self.assert_refused(1, f"'{self.point}' was mounted by root, who alone can unmount "
+                                "it\n", "umount", *words, "mnt", user=65534, group=65534, extra_groups=[])
         self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
+
+    def test_what_is_not_there_is_not_mounted(self):
+        for name in ("none", "none/"):
+            self.assert_refused(2, f"'{self.home.path}/none' does not exist\n", "umount", name)
+
+    def test_one_entry_is_one(self):
+        (self.home.path / "empty").mkdir()
+        self.run_ok("commit", "--key", "empty", "./store", "empty")
+        told = self.run_ok("mount", "--key", "empty", "./store", "mnt").out
+        self.assertIn(": mounted: 1 entry in ", told)
+        self.assertRegex(self.run_ok("status", "mnt").out, "holds +1 entry in ")
+        self.run_ok("umount", "mnt")
 
     def test_what_covers_the_mount_is_refused(self):
         self.mount()

@@ -3,6 +3,7 @@
  * one sentence and an exit code.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,8 +108,11 @@ static int conclude(int r, const struct error *e, bool soft)
 		return EXIT_DONE;
 	soft = soft && exit_code_is_soft(code);
 	const char *sentence = e->text[0] ? e->text : strerror(-r);
+	int number = r == -ECANCELED ? session_signal() : 0;
 	if (soft)
 		log_warning("%s", sentence);
+	else if (number)
+		log_error("%s (SIG%s)", sentence, sigabbrev_np(number));
 	else if (e->text[0] || code != EXIT_MISS)
 		log_error("%s", sentence);
 	return soft ? EXIT_DONE : code;

@@ -279,8 +279,10 @@ class ExitCodes(unittest.TestCase):
             connection, _ = silent.accept()
             connection.recv(1)
             child.send_signal(number)
-            child.communicate(timeout=60)
+            _, err = child.communicate(timeout=60)
             connection.close()
+            self.assertRegex(err.decode(), rf"\Alarder: error: .*the wait for '{url}a' was "
+                                           rf"ended \({number.name}\)\n\Z")
             self.assertEqual(child.returncode, 128 + number)
 
 

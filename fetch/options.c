@@ -44,6 +44,8 @@ const struct option_info options_table[] = {
 	  "keep numbers there, as OpenMetrics text", AT(metrics_file) },
 	{ "foreground", 0, NULL, NULL, OPTION_FLAG, MOUNTING,
 	  "stay in the foreground", AT(foreground) },
+	{ "shown-as", 0, "PATH", NULL, OPTION_TEXT, COMMAND_DAEMON,
+	  "what messages call the mountpoint", AT(shown_as) },
 	{ "writable", 0, NULL, NULL, OPTION_FLAG, COMMAND_MOUNT,
 	  "let it be written to; the key stays as it is", AT(writable) },
 	{ "upper-dir", 0, "DIR", NULL, OPTION_TEXT, COMMAND_MOUNT,

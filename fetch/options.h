@@ -57,6 +57,7 @@ struct options {
 	const char *scope;
 	const char *metrics_file;
 	const char *log_file;
+	const char *shown_as;
 	const char *upper_dir;
 	const char *keep_upper;
 	unsigned level;

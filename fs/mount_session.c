@@ -127,7 +127,7 @@ static int mount_it(
 		return error_set(e, -EIO,
 			"cannot mount on '%s'%s%s; 'larder doctor' tells what is missing, "
 			"'larder restore' needs no FUSE",
-			s->place.path, last_words[0] ? ": " : "", last_words);
+			mountpoint_name(&s->place), last_words[0] ? ": " : "", last_words);
 	s->io = (struct device_io){on_ready, on_gone, on_lost, s};
 	int r = device_io_attach(s->fuse, &s->io);
 	if (r < 0)
@@ -225,7 +225,7 @@ int mount_session_start(struct mount_session *s, struct error *e)
 	s->started = true;
 	if (!wait_until_serving(s))
 		return error_set(e, -EIO, "the mount on '%s' ended before it began: %s",
-			s->place.path, last_words);
+			mountpoint_name(&s->place), last_words);
 	mountpoint_read_ahead(&s->place, SESSION_READ_AHEAD_KIB);
 	return 0;
 }

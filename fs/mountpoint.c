@@ -20,6 +20,11 @@ int mountpoint_check(const char *path, struct mountpoint *ret, struct error *e)
 	return r;
 }
 
+const char *mountpoint_name(const struct mountpoint *m)
+{
+	return m->shown ? m->shown : m->path;
+}
+
 int mountpoint_note_device(struct mountpoint *m, struct error *e)
 {
 	struct mount_facts facts;
@@ -27,7 +32,8 @@ int mountpoint_note_device(struct mountpoint *m, struct error *e)
 	if (r < 0)
 		return r;
 	if (!facts.mounted)
-		return error_set(e, -EIO, "the mount on '%s' was gone at once", m->path);
+		return error_set(e, -EIO, "the mount on '%s' was gone at once",
+			mountpoint_name(m));
 	memcpy(m->device, facts.device, sizeof(m->device));
 	return 0;
 }

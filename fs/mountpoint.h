@@ -11,12 +11,16 @@
 
 struct mountpoint {
 	char path[PATH_MAX]; /* absolute, without symlinks */
+	const char *shown;   /* borrowed: what sentences call it; NULL: its path */
 	char device[32];     /* "major:minor" of our mount; "" while there is none */
 };
 
 /* Resolves the path and demands an empty directory that is no mount of larderfs. 0;
  * -EINVAL with the sentence. */
 int mountpoint_check(const char *path, struct mountpoint *ret, struct error *e);
+
+/* For a sentence. */
+const char *mountpoint_name(const struct mountpoint *m);
 
 /* Our mount is there now: notes its device. 0 or -errno. */
 int mountpoint_note_device(struct mountpoint *m, struct error *e);

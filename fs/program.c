@@ -190,7 +190,7 @@ static void serve(struct run *run)
 	if (daemon_ready(&run->daemon) < 0)
 		return; /* whoever wanted the mount is gone */
 	log_info("mounted '%s' on '%s'%s%s%s", store_name(run->fs->store),
-		run->place.path, run->options->key ? ", key '" : "",
+		mountpoint_name(&run->place), run->options->key ? ", key '" : "",
 		run->options->key ? run->options->key : "", run->options->key ? "'" : "");
 	ending_wait(run->ending);
 }
@@ -252,6 +252,7 @@ static int prepare(
 		return r;
 	log_init("larderfs", log_level_of(&o->said, false), STDERR_FILENO);
 	r = mountpoint_check(o->mountpoint, &run->place, e);
+	run->place.shown = o->said.shown_as;
 	if (r == 0)
 		r = output_check(o->said.output, e);
 	if (r == 0 && o->said.metrics_file)

@@ -28,15 +28,18 @@ static int become_daemon(const struct options *o, struct error *e)
 
 /* 0, also after a miss, when nothing is mounted; larderfs's exit status, after it has
  * said what is wrong; -errno. */
-static int start_lower(const struct options *o, const char *home, struct error *e)
+static int start_lower(
+	const struct options *o, const char *home, const char *point, struct error *e)
 {
+	struct options lowers = *o; /* borrows all of it */
+	lowers.shown_as = point;
 	CLEANUP(buf_finish) struct buf program = BUF_INIT(PATH_MAX);
 	CLEANUP(daemon_words_finish) struct daemon_words line = {0};
 	char lower[PATH_MAX];
 	overlay_part(home, "lower", lower);
 	int r = daemon_path(&program, e);
 	if (r == 0)
-		r = daemon_words_make(&line, buf_str(&program), o, lower, e);
+		r = daemon_words_make(&line, buf_str(&program), &lowers, lower, e);
 	if (r < 0)
 		return r;
 	r = run_program(line.words.data, NULL);
@@ -51,7 +54,7 @@ static int mount_parts(const struct options *o, const char *home, const char *po
 {
 	char lower[PATH_MAX];
 	struct mount_facts facts;
-	int r = start_lower(o, home, e);
+	int r = start_lower(o, home, point, e);
 	if (r)
 		return r;
 	overlay_part(home, "lower", lower);

@@ -350,6 +350,24 @@ class Writable(unittest.TestCase):
         self.assertIn("metacopy=on", out)
         self.assert_used()
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root can take rights away")
+    def test_without_the_right_the_persons_mountpoint_is_named(self):
+        done = subprocess.run(["setpriv", "--bounding-set", "-sys_admin", self.cli.path, "mount",
+                               "--writable", "--key", "a", "./store", "mnt"], text=True,
+                              cwd=self.path, env=self.cli.env, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done)
+        self.assertIn(f"larderfs: error: cannot mount on '{self.point}'", done.stderr)
+        self.assertNotIn("larder-overlay", done.stderr)
+        self.assert_nothing_left()
+
+    def test_the_log_names_the_persons_mountpoint(self):
+        self.mount("--log-file", "log")
+        self.run_ok("umount", "mnt")
+        log = (self.path / "log").read_text()
+        self.assertIn(f"on '{self.point}', key 'a'", log)
+        self.assertNotIn("larder-overlay", log)
+
     def test_ninja_builds_on(self):
         """A build directory with its times, links and log: nothing is built that is there,
         and only what changed is copied up."""

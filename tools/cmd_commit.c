@@ -28,6 +28,8 @@ struct commit {
 	const char *key;         /* borrowed from keys */
 	const char *directory;   /* borrowed */
 	int fd;                  /* owned: directory */
+	struct mounted mounted;  /* what Larder has mounted there */
+	unsigned versions;       /* that it had shown at the beginning; 0: nothing is mounted */
 	struct session session;
 	struct publication *publication; /* owned; set before the ticker starts */
 	uint64_t begun_ns;
@@ -65,6 +67,10 @@ static int open_directory(struct commit *c, struct error *e)
 	int r = mounted_demand_alive(c->directory, e);
 	if (r < 0)
 		return r;
+	if (mounted_find(c->directory, &c->mounted))
+		c->versions = mounted_is_writable(&c->mounted)
+				      ? 1
+				      : mounted_versions(&c->mounted);
 	c->fd = open(c->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->fd >= 0)
 		return 0;
@@ -152,10 +158,24 @@ static int pack(struct commit *c, struct error *e)
 		write_archive, c, &c->result, e);
 }
 
+/* A writable mount keeps names of the version before for as long as it lives; another one
+ * must not have changed while it was packed. */
+static int check_one_version(const struct commit *c, struct error *e)
+{
+	if (!c->versions || mounted_versions(&c->mounted) == c->versions)
+		return 0;
+	return error_set(e, -EBUSY,
+		"what is mounted on '%s' was overwritten in its store meanwhile, and shows "
+		"more than one version; unmount it, and mount it again",
+		c->directory);
+}
+
 static int pack_and_publish(struct commit *c, struct error *e)
 {
 	struct publish_result published;
 	int r = pack(c, e);
+	if (r == 0)
+		r = check_one_version(c, e);
 	if (r == -ECANCELED)
 		return error_set(e, r, "interrupted; key '%s' is not published", c->key);
 	if (r == 0)

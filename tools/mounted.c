@@ -1,9 +1,15 @@
 #include "tools/mounted.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 
+#include "fetch/base/cleanup.h"
 #include "fetch/base/mounts.h"
 #include "tools/overlay.h"
+
+#define STATUS_MAX (64u << 10) /* bytes: the kernel's limit for an xattr */
 
 bool mounted_find(const char *path, struct mounted *ret)
 {
@@ -30,4 +36,23 @@ int mounted_demand_alive(const char *path, struct error *e)
 {
 	struct mounted m;
 	return mounted_find(path, &m) ? mount_demand_alive(m.point, m.daemon, e) : 0;
+}
+
+bool mounted_is_writable(const struct mounted *m)
+{
+	return strcmp(m->point, m->daemon) != 0;
+}
+
+unsigned mounted_versions(const struct mounted *m)
+{
+	static const char name[] = "\"generation\":";
+	CLEANUP(cleanup_free) char *text = calloc(1, STATUS_MAX + 1);
+	unsigned count = 0;
+	if (!text || getxattr(m->daemon, "user.larder.status", text, STATUS_MAX) < 0)
+		return 0;
+	const char *found = strstr(text, name); /* a key's; there is one with --key */
+	if (!found || strstr(found + 1, name) ||
+		sscanf(found + strlen(name), "%u", &count) != 1)
+		return 0;
+	return count;
 }

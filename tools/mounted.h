@@ -26,4 +26,11 @@ int mounted_demand_none(const char *path, struct error *e);
 /* Demands that, if something is, its larderfs is not gone. 0; -ENOTCONN with what to do. */
 int mounted_demand_alive(const char *path, struct error *e);
 
+/* Is it the overlay of a writable mount? */
+bool mounted_is_writable(const struct mounted *m);
+
+/* How many versions of its key the mount has shown: 1 until it finds it overwritten. 0: it
+ * does not say, or has many keys. */
+unsigned mounted_versions(const struct mounted *m);
+
 #endif

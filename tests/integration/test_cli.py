@@ -473,26 +473,6 @@ class OnAFolder(unittest.TestCase):
         self.assertEqual(int(text[0].split()[0]), listed[0]["size"])
         self.assertEqual(self.cli.run("ls", "--json", "./store", "zz").out, "[]\n")
 
-    def test_ls_of_a_word_that_no_key_begins_with_says_so(self):
-        self.commit("--key", "a")
-        (self.home.path / "folder/sub").mkdir(parents=True)
-        env = {"LARDER_STORE": "./store"}
-        none = f"larder: no key of '{self.store}' begins with "
-        for words, out, err in (
-                (["folder/sub"], "", f"{none}'folder/sub'; for the folder say './folder/sub'\n"),
-                (["--json", "folder/"], "[]\n",
-                 f"{none}'folder/'; for the folder say './folder/'\n"),
-                (["tree/link"], "", f"{none}'tree/link'\n"), (["-q", "folder"], "", ""),
-                (["./store", "folder"], "", "")):
-            with self.subTest(words=words):
-                result = self.cli.run("ls", *words, env=env)
-                self.assertEqual((result.code, result.out, result.err), (0, out, err))
-        result = self.cli.run("ls", "a", env=env)
-        self.assertEqual((result.code, result.err), (0, ""), result)
-        self.assertIn("begins with 'folder'; for", self.cli.run("ls", "folder").err)
-        empty = self.cli.run("ls", env={"LARDER_STORE": str(self.home.path / "folder")})
-        self.assertEqual((empty.code, empty.out, empty.err), (0, "", ""))
-
     def test_ls_shows_the_files_inside_a_key(self):
         self.commit("--key", "a")
         inside = json.loads(self.cli.run("ls", "--key", "a", "--json", "./store").out)

@@ -176,6 +176,25 @@ class Usage(unittest.TestCase):
                 self.refused(name, *key, store, *full[1:])
         self.assertEqual(self.everything(), self.before)
 
+    def test_ls_of_a_word_that_no_key_begins_with_says_so(self):
+        (self.home / "folder/sub").mkdir(parents=True)
+        env = {"LARDER_STORE": "./full"}
+        none = f"larder: no key of '{self.home}/full' begins with "
+        for words, out, err in (
+                (["folder/sub"], "", f"{none}'folder/sub'; for the folder say './folder/sub'\n"),
+                (["--json", "folder/"], "[]\n",
+                 f"{none}'folder/'; for the folder say './folder/'\n"),
+                (["file"], "", f"{none}'file'\n"), (["-q", "folder"], "", ""),
+                (["./full", "folder"], "", "")):
+            with self.subTest(words=words):
+                result = self.cli.run("ls", *words, env=env)
+                self.assertEqual((result.code, result.out, result.err), (0, out, err))
+        result = self.cli.run("ls", "a", env=env)
+        self.assertEqual((result.code, result.err), (0, ""), result)
+        self.assertIn("begins with 'folder'; for", self.cli.run("ls", "folder").err)
+        empty = self.cli.run("ls", env={"LARDER_STORE": str(self.home / "folder")})
+        self.assertEqual((empty.code, empty.out, empty.err), (0, "", ""))
+
     def test_the_daemon_itself(self):
         mount = next(c for c in self.commands if c["name"] == "mount")
 

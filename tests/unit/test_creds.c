@@ -323,7 +323,7 @@ static void who_waits_for_another_has_his_own_patience(void **state)
 /* Whoever refreshes is cancelled: one of those who wait goes on. */
 static void a_refresh_that_is_cancelled_is_taken_over(void **state)
 {
-	struct service s = {.silent = true};
+	struct service s = {.gate = gate_new(), .gate_from = 1};
 	struct creds *c = serve_credentials(&s, 3600);
 	struct cancel cancel;
 	static struct getter one, two;
@@ -331,12 +331,13 @@ static void a_refresh_that_is_cancelled_is_taken_over(void **state)
 	start(&one, c, &cancel);
 	http_script_wait_requests(s.script, 1);
 	start(&two, c, NULL);
-	s.silent = false;
 	cancel_fire(&cancel);
 	assert_ended(&one, -ECANCELED, NULL);
+	gate_open(s.gate);
 	assert_ended(&two, 0, "K2");
 	stop_serving(&s, c);
 	cancel_finish(&cancel);
+	gate_free(s.gate);
 }
 
 /* Whoever refreshes has no time to wait for a busy service: others may have. */

@@ -20,7 +20,7 @@ _SUPPRESSIONS = Path(__file__).parent.parent / "valgrind.supp"
 # uninitialised.
 _SCRIPT = """#!/bin/sh
 export OPENSSL_ia32cap='~0x200000200000000'
-exec {valgrind} --quiet --error-exitcode=99 --fair-sched=yes --leak-check=full \\
+exec {valgrind} --quiet --error-exitcode=99 --vgdb=no --fair-sched=yes --leak-check=full \\
   --show-leak-kinds=definite,indirect,possible \\
   --errors-for-leak-kinds=definite,indirect,possible \\
   --suppressions='{suppressions}' --log-file='{place}/%p.log' '{program}' "$@"

@@ -8,19 +8,17 @@
 #include "tools/command.h"
 #include "tools/mounted.h"
 
-#define STATUS_MAX (64u << 10) /* bytes: the kernel's limit for an xattr */
-
 int cmd_status(const struct options *o, struct error *e)
 {
 	const char *name = o->json ? "user.larder.status" : "user.larder.summary";
 	const char *mountpoint = o->arguments.data[0];
 	struct mounted m;
-	CLEANUP(cleanup_free) char *text = malloc(STATUS_MAX);
+	CLEANUP(cleanup_free) char *text = malloc(XATTR_SIZE_MAX);
 	if (!text)
 		return -ENOMEM;
 	/* what is mounted elsewhere, or by somebody else, may answer as well */
 	const char *daemon = mounted_find(mountpoint, &m) ? m.daemon : mountpoint;
-	ssize_t len = getxattr(daemon, name, text, STATUS_MAX);
+	ssize_t len = getxattr(daemon, name, text, XATTR_SIZE_MAX);
 	if (len < 0 && (errno == ENODATA || errno == EOPNOTSUPP))
 		return error_set(e, -EINVAL, "'%s' is not a mount of larderfs", mountpoint);
 	if (len < 0 && errno == ENOTCONN)

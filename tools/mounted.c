@@ -9,8 +9,6 @@
 #include "fetch/base/mounts.h"
 #include "tools/overlay.h"
 
-#define STATUS_MAX (64u << 10) /* bytes: the kernel's limit for an xattr */
-
 bool mounted_find(const char *path, struct mounted *ret)
 {
 	char home[PATH_MAX];
@@ -46,9 +44,9 @@ bool mounted_is_writable(const struct mounted *m)
 unsigned mounted_versions(const struct mounted *m)
 {
 	static const char name[] = "\"generation\":";
-	CLEANUP(cleanup_free) char *text = calloc(1, STATUS_MAX + 1);
+	CLEANUP(cleanup_free) char *text = calloc(1, XATTR_SIZE_MAX + 1);
 	unsigned count = 0;
-	if (!text || getxattr(m->daemon, "user.larder.status", text, STATUS_MAX) < 0)
+	if (!text || getxattr(m->daemon, "user.larder.status", text, XATTR_SIZE_MAX) < 0)
 		return 0;
 	const char *found = strstr(text, name); /* a key's; there is one with --key */
 	if (!found || strstr(found + 1, name) ||

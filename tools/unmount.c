@@ -22,7 +22,6 @@
 #include "fetch/json.h"
 #include "tools/session.h"
 
-#define STATUS_MAX (64u << 10)          /* bytes: the kernel's limit for an xattr */
 #define GONE_NS    (10 * NS_PER_SECOND) /* the daemon's time to end after the unmount */
 
 extern char **environ;
@@ -42,8 +41,8 @@ static bool is_larderfs(pid_t pid)
  * The kernel answers stat(2) of a dead daemon's mount from its cache, but not this. */
 static int open_daemon(const char *path, bool *ret_dead)
 {
-	CLEANUP(cleanup_free) char *text = malloc(STATUS_MAX);
-	ssize_t len = text ? getxattr(path, "user.larder.status", text, STATUS_MAX) : 0;
+	CLEANUP(cleanup_free) char *text = malloc(XATTR_SIZE_MAX);
+	ssize_t len = text ? getxattr(path, "user.larder.status", text, XATTR_SIZE_MAX) : 0;
 	*ret_dead = len < 0 && errno == ENOTCONN;
 	int64_t pid;
 	if (len <= 0 || json_get_integer(text, (size_t)len, "pid", &pid) < 0 ||

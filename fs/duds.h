@@ -1,11 +1,10 @@
 /*
  * Names that led to nothing a moment ago, and why, so that each look at one is no request.
  *
- * A dud is forgotten when its time is over, as a rule DUD_NS after the store was asked; while
- * it is remembered, noting it again changes nothing, or who looks often would never get the
- * store asked. At most DUDS_MOST
- * are kept: a new one takes the place of the one that would be forgotten first. Without
- * memory for it nothing is remembered.
+ * A dud is forgotten when its time is over, as a rule DUD_NS after the store was asked;
+ * while it is remembered, noting it again changes nothing, or who looks often would never
+ * get the store asked. At most DUDS_MOST are kept: a new one takes the place of the one
+ * that would be forgotten first. Without memory for it nothing is remembered.
  *
  * Not locked: the keyspace's lock guards it. Times are monotonic nanoseconds, and passed
  * in.

@@ -41,9 +41,9 @@ void notifier_succession(struct notifier *n, uint64_t doorway, struct generation
  * (monotonic). */
 void notifier_expire(struct notifier *n, uint64_t directory, uint64_t due_ns);
 
-/* The kernel is not to keep this name: one of a retired generation that it is about to be
- * told, found or not, for this one use (kept, it would keep the generation alive), or that
- * of a key which is not there any more. directory: an inode. */
+/* A name of a retired generation, found or not, is about to be told to the kernel, for
+ * this one use: kept, it would keep the generation alive. directory: an inode. Not for a
+ * directory of keys: the kernel would wait there for who waits for the store. */
 void notifier_lapse(struct notifier *n, uint64_t directory, const char *name);
 
 /* notifier_ops over a session (arg). */

@@ -9,8 +9,8 @@
  *
  * HOME is one mount's own directory, mode 0700, named larder-overlay-XXXXXX. HOME/lower
  * stands in mountinfo, and HOME/point tells whose it is: so a mountpoint's HOME is found
- * without asking a daemon. It is believed when it is our user's and nobody else's. The overlay is the kernel's where we may mount it, else that
- * of fuse-overlayfs.
+ * without asking a daemon. It is believed when it is our user's and nobody else's. The
+ * overlay is the kernel's where we may mount it, else that of fuse-overlayfs.
  */
 #ifndef LARDER_TOOLS_OVERLAY_H
 #define LARDER_TOOLS_OVERLAY_H

@@ -21,9 +21,10 @@ static void answer_view(fuse_req_t req, struct larderfs *l, struct view *view)
 {
 	struct iovec iov[VIEW_SPANS];
 	int count = view_iov(view, iov);
-	fuse_reply_iov(req, iov, count);
+	/* First: who has its bytes and asks for the status finds the read in it. */
 	atomic_fetch_add_explicit(&l->reads, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->read_bytes, view->len, memory_order_relaxed);
+	fuse_reply_iov(req, iov, count);
 	view_release(view);
 }
 

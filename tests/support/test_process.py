@@ -13,10 +13,14 @@ from larder_testlib.ports import PortBlock
 from larder_testlib.process import TempDir, spawn, wait_until
 
 # Starts a child, a daemon that leaves its session, and a directory with a mount in it
-# where that is allowed; prints their names and waits to be killed.
+# where that is allowed; prints their names and waits to be killed, or for its input's end.
+# A signal that comes just before select(2) ends that, too: by the pipe.
 VICTIM = """\
-import ctypes, os, subprocess, sys
+import ctypes, os, select, signal, subprocess, sys
 from larder_testlib.process import TempDir, spawn
+told, tell = os.pipe()
+os.set_blocking(tell, False)
+signal.set_wakeup_fd(tell)
 child = spawn(["sleep", "1000"])
 shell = "setsid sleep 1001 >/dev/null 2>&1 & echo $!"
 daemon = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, check=True).stdout
@@ -25,7 +29,7 @@ place = TempDir("larder-victim-").path
 mounted = os.geteuid() == 0 and subprocess.run(
     ["mount", "-t", "tmpfs", "none", place / "sub"], stderr=subprocess.DEVNULL).returncode == 0
 print(child.pid, int(daemon), place, int(mounted), flush=True)
-sys.stdin.readline()
+select.select([sys.stdin, told], [], [])
 """
 
 
@@ -73,6 +77,17 @@ class EndOfTheTestProcess(unittest.TestCase):
 
 
 class Children(unittest.TestCase):
+    def test_heeds_what_the_suite_is_told_to_ignore(self):
+        code = ("import os, signal\nfrom larder_testlib.process import spawn\n"
+                "os.kill(os.getpid(), signal.SIGINT)\n"
+                "child = spawn(['sleep', '60'])\nchild.send(signal.SIGINT)\n"
+                "print(child.wait(10))")
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+            check=False,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        self.assertEqual((done.returncode, done.stdout), (0, f"{-signal.SIGINT}\n"), done)
+
     def test_stop_kills_what_ignores_the_signal(self):
         child = spawn(["sh", "-c", "trap '' TERM; echo x; while :; do sleep 1; done"],
                       stdout=subprocess.PIPE)

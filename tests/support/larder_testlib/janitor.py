@@ -27,6 +27,7 @@ import time
 
 MARK = "LARDER_TESTLIB_RUN"
 GONE_WITHIN = 10.0
+SCANS = 20  # of all processes
 
 
 def start_time(pid):
@@ -39,19 +40,37 @@ def start_time(pid):
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def is_in_exec(pid):
+    """True within execve(2), whose new memory has no environment yet."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    size, env_end = int(fields[20]), int(fields[48])
+    return size > 0 and env_end == 0
+
+
+def environment(pid):
+    """Its first environment; None: it cannot be seen, or not yet, or not any more."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            data = environ.read()
+    except OSError:
+        return None
+    return None if not data and is_in_exec(pid) else data.split(b"\0")
+
+
 def marked_processes(token):
     """The pids whose first environment holds this run's mark."""
     wanted = f"{MARK}={token}".encode()
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        try:
-            with open(f"/proc/{name}/environ", "rb") as environ:
-                if wanted in environ.read().split(b"\0"):
-                    found.append(int(name))
-        except OSError:
-            pass
+    for _ in range(SCANS):
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        seen = {pid: environment(pid) for pid in pids if pid != os.getpid()}
+        found = [pid for pid, lines in seen.items() if lines and wanted in lines]
+        unseen = [pid for pid, lines in seen.items() if lines is None]
+        if found or not any(start_time(pid) is None or is_in_exec(pid) for pid in unseen):
+            break  # else look again: who has ended may have left a child
     return found
 
 

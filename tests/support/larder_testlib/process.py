@@ -89,9 +89,14 @@ def _on_signal(number, _frame):
 
 
 def install_signal_handlers():
-    """SIGTERM and SIGHUP clear up first, unless the test has handlers of its own."""
+    """SIGTERM and SIGHUP clear up first, unless the test has handlers of its own. What this
+    process was told to ignore (nohup, a shell's background job) it does, but not its
+    children, whom tests send signals."""
     if threading.current_thread() is not threading.main_thread():
         return
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _on_signal)

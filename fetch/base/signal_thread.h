@@ -1,10 +1,14 @@
 /*
  * A thread that waits for the signals which end a program: SIGINT, SIGTERM and SIGHUP.
+ *
+ * One that was ignored when it started is not told of, as nohup(1) and a shell that runs
+ * a job in the background expect: the system hands it to who waits for it all the same.
  */
 #ifndef LARDER_FETCH_BASE_SIGNAL_THREAD_H
 #define LARDER_FETCH_BASE_SIGNAL_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -13,13 +17,14 @@ struct signal_thread {
 	pthread_t thread;
 	bool started;
 	atomic_bool over;
+	sigset_t ignored; /* not changed while the thread runs */
 	void (*came)(void *arg, int number);
 	void *arg; /* borrowed */
 };
 
 /* Blocks these signals in this thread and in those that it starts from here on, and starts
- * the one that waits: it calls came() for each signal. There may be one in a process.
- * 0 or -errno. */
+ * the one that waits: it calls came() for each that is not ignored. There may be one in a
+ * process. 0 or -errno. */
 int signal_thread_start(
 	struct signal_thread *s, void (*came)(void *arg, int number), void *arg);
 

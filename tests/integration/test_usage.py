@@ -5,6 +5,8 @@ wants a line here that says what a wrong value of it is. And every exit code onc
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import unittest
 
@@ -282,14 +284,11 @@ class ExitCodes(unittest.TestCase):
         self.ends(6, "probe", "s3://bucket", soft=6)
 
     def test_124_the_deadline(self):
-        import socket
         silent = self.enterContext(socket.create_server(("127.0.0.1", 0)))
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         self.ends(124, "exists", "--timeout", "1s", "--key", "a", url, soft=0)
 
     def test_128_and_the_signal(self):
-        import signal
-        import socket
         silent = self.enterContext(socket.create_server(("127.0.0.1", 0)))
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -303,6 +302,24 @@ class ExitCodes(unittest.TestCase):
             self.assertRegex(err.decode(), rf"\Alarder: error: .*the wait for '{url}a' was "
                                            rf"ended \({number.name}\)\n\Z")
             self.assertEqual(child.returncode, 128 + number)
+
+    def test_a_signal_that_was_ignored_ends_nothing(self):
+        """As nohup(1) has it. Of two that came, the system tells of SIGHUP first."""
+        (self.home / "mnt").mkdir()
+        silent = self.enterContext(socket.create_server(("127.0.0.1", 0)))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        for command, *more in (["exists"], ["mount", "--foreground", "mnt"]):
+            child = self.cli.start(command, "--key", "a", url, *more, preexec_fn=(
+                lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)))
+            self.addCleanup(child.kill)
+            connection, _ = silent.accept()
+            child.send_signal(signal.SIGHUP)
+            child.send_signal(signal.SIGTERM)
+            _, err = child.communicate(timeout=60)
+            connection.close()
+            self.assertRegex(err.decode(), r"\A.*(was ended \(SIGTERM\)|ended by a signal before "
+                                           r"the mount served)\n\Z")
+            self.assertEqual(child.returncode, 128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ struct writer {
 	size_t file;   /* in the plan's files: the one that comes next */
 	int fd;        /* of that file; -1: not open */
 	bool has_hole; /* that file got one */
+	bool has_mode; /* that file was made with its last permission bits */
 };
 
 static void writer_finish(struct writer *w)
@@ -51,6 +52,17 @@ static struct unpack_shared *shared_of(const struct writer *w, uint32_t entry)
 	return NULL;
 }
 
+/* Also its owner cannot give xattrs to a file that he may not write to. */
+static bool is_closed_to_xattrs(const struct writer *w, uint32_t entry)
+{
+	size_t cursor = 0, name_len, value_len;
+	const char *name;
+	const void *value;
+	return !(unpack_file_mode(w->u, entry) & 0200) &&
+	       index_xattr_next(
+		       w->u->ix, entry, &cursor, &name, &name_len, &value, &value_len);
+}
+
 static int open_file(struct writer *w, uint32_t entry, struct error *e)
 {
 	char name[NAME_LIMIT + 1];
@@ -60,11 +72,11 @@ static int open_file(struct writer *w, uint32_t entry, struct error *e)
 	if (r < 0)
 		return unpack_error(w->u, entry, r, "open the directory of", e);
 	bool shared = shared_of(w, entry) != NULL;
-	mode_t mode = shared ? 0600 : unpack_file_mode(w->u, entry) & 0777;
+	w->has_hole = false;
+	w->has_mode = !shared && !is_closed_to_xattrs(w, entry);
 	w->fd = openat(parent, name,
 		O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (shared ? 0 : O_EXCL),
-		mode);
-	w->has_hole = false;
+		w->has_mode ? unpack_file_mode(w->u, entry) & 0777 : 0600);
 	return w->fd < 0 ? unpack_error(w->u, entry, -errno, "make", e) : 0;
 }
 
@@ -77,7 +89,7 @@ static int close_file(struct writer *w, uint32_t entry, uint64_t size, struct er
 	if (last && (shared || w->has_hole) && ftruncate(w->fd, (off_t)size) < 0)
 		r = unpack_error(w->u, entry, -errno, "write", e);
 	if (r == 0 && last)
-		r = unpack_attrs_file(w->u, entry, w->fd, !shared, e);
+		r = unpack_attrs_file(w->u, entry, w->fd, w->has_mode, e);
 	if (close(steal_fd(&w->fd)) < 0 && r == 0)
 		r = unpack_error(w->u, entry, -errno, "write", e);
 	if (r == 0 && last)

@@ -1,0 +1,116 @@
+/* Unpacking with no more rights than a user has, whoever runs the tests. */
+#include "tests/unit/scratch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "archive/unpack.h"
+#include "tests/unit/archive_builder.h"
+#include "tests/unit/scripted_source.h"
+
+#define NOBODY 65534
+
+struct fixture {
+	struct archive_builder *builder;
+	struct buf object;
+	struct scripted_source source;
+	struct archive *archive;
+	struct scratch dir; /* the user's */
+	struct unpack_options options;
+	struct error e;
+	char warning[512];
+};
+
+static void warn(void *arg, const char *sentence)
+{
+	struct fixture *f = arg;
+	snprintf(f->warning, sizeof(f->warning), "%s", sentence);
+}
+
+static void fixture_init(struct fixture *f)
+{
+	*f = (struct fixture){
+		.builder = builder_new(),
+		.object = BUF_INIT((size_t)1 << 20),
+		.dir = scratch_new(),
+		.options = {.warn = warn, .arg = f},
+	};
+	if (geteuid() == 0)
+		assert_int_equal(chown(f->dir.path, NOBODY, NOBODY), 0);
+}
+
+static void fixture_lay(struct fixture *f)
+{
+	builder_lay(f->builder);
+	builder_object(f->builder, &f->object);
+	scripted_init(&f->source, f->object.data, f->object.len);
+	assert_int_equal(archive_load(&f->source.base, CALL_PATIENT, f->object.data,
+				 f->object.len, "key", &f->archive, NULL, NULL),
+		0);
+}
+
+static void fixture_finish(struct fixture *f)
+{
+	archive_free(f->archive);
+	scripted_finish(&f->source);
+	buf_finish(&f->object);
+	builder_free(f->builder);
+	scratch_finish(&f->dir);
+}
+
+static int unpack(struct fixture *f, const char *name)
+{
+	uid_t before = geteuid();
+	if (before == 0)
+		assert_int_equal(seteuid(NOBODY), 0);
+	int r = unpack_archive(f->archive, &f->source.base, CALL_PATIENT,
+		scratch_path(&f->dir, name), &f->options, &f->e);
+	assert_int_equal(seteuid(before), 0);
+	return r;
+}
+
+static void must_unpack(struct fixture *f, const char *name)
+{
+	if (unpack(f, name) < 0)
+		fail_msg("%s", f->e.text);
+}
+
+static struct stat look(const struct fixture *f, const char *name)
+{
+	struct stat st;
+	if (lstat(scratch_path(&f->dir, name), &st) < 0)
+		fail_msg("%s: %s", name, strerror(errno));
+	return st;
+}
+
+static void files_that_nobody_may_write_to_have_their_xattrs(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	if (setxattr(scratch_path(&f.dir, ""), "user.probe", "", 0, 0) < 0)
+		skip();
+	builder_dir(f.builder, "d")->mode = S_IFDIR | 0555;
+	builder_file(f.builder, "d/closed", "x", 1)->mode = S_IFREG;
+	builder_file(f.builder, "read", "x", 1)->mode = S_IFREG | 0444;
+	builder_xattr(f.builder, "d", "user.colour", "red");
+	builder_xattr(f.builder, "read", "user.colour", "blue");
+	builder_xattr(f.builder, "d/closed", "user.colour", "green");
+	fixture_lay(&f);
+	must_unpack(&f, "out");
+	char value[8];
+	assert_string_equal(f.warning, "");
+	assert_int_equal(
+		getxattr(scratch_path(&f.dir, "out/read"), "user.colour", value, 8), 4);
+	assert_memory_equal(value, "blue", 4);
+	assert_int_equal(look(&f, "out/read").st_mode, S_IFREG | 0444);
+	assert_int_equal(look(&f, "out/d/closed").st_mode, S_IFREG);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(files_that_nobody_may_write_to_have_their_xattrs),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

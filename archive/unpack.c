@@ -186,7 +186,7 @@ static int unpack_to(struct unpack *u, struct unpack_target *t, struct error *e)
 		r = unpack_target_settle(t, &u->rootfd, e);
 	if (r == 0)
 		r = unpack_finish_dirs(u, e);
-	if (r == 0)
+	if (r == 0 && unpack_target_is_ours(t))
 		r = unpack_attrs_root(u, u->rootfd, e);
 	if (r == 0)
 		r = unpack_target_publish(t, e);

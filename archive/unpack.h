@@ -9,9 +9,11 @@
  *
  * The tree is made beside the target under a temporary name and renamed into place, so
  * that a failed or interrupted unpacking leaves the target as it was. Where that cannot be
- * (the target is a mount point, the current directory, or its parent is not writable) the
- * temporary tree is within the target, which must be empty, and what it holds is moved up;
- * what somebody else has put there meanwhile is neither replaced nor removed.
+ * (the target is a mount point, the current directory, another's in a sticky directory, or
+ * its parent is not writable) the temporary tree is within the target, which must be empty,
+ * and what it holds is moved up; what somebody else has put there meanwhile is neither
+ * replaced nor removed. A target that belongs to somebody else is not given the archive's
+ * mode, time and attributes for it.
  */
 #ifndef LARDER_ARCHIVE_UNPACK_H
 #define LARDER_ARCHIVE_UNPACK_H

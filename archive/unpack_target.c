@@ -152,6 +152,16 @@ static int make_root(struct unpack_target *t)
 	return t->fd < 0 ? -errno : 0;
 }
 
+/* In a sticky directory only its owner, the target's and root can replace the target. */
+static bool is_kept_by_sticky_bit(const struct unpack_target *t)
+{
+	uid_t me = geteuid();
+	struct stat parent, target;
+	return me != 0 && t->targetfd >= 0 && fstat(t->parentfd, &parent) == 0 &&
+	       fstat(t->targetfd, &target) == 0 && parent.st_mode & S_ISVTX &&
+	       parent.st_uid != me && target.st_uid != me;
+}
+
 int unpack_target_open(struct unpack_target *t, const char *path, const struct index *ix,
 	struct error *e)
 {
@@ -162,6 +172,7 @@ int unpack_target_open(struct unpack_target *t, const char *path, const struct i
 		r = open_parent(t, e);
 	if (r < 0)
 		return r;
+	t->within |= is_kept_by_sticky_bit(t);
 	r = make_root(t);
 	return r < 0 ? error_set_errno(
 			       e, r, "cannot make a directory to unpack '%s' in", path)
@@ -234,6 +245,15 @@ int unpack_target_settle(struct unpack_target *t, int *ret_fd, struct error *e)
 {
 	*ret_fd = t->within ? t->targetfd : t->fd;
 	return t->within ? move_up(t, e) : 0;
+}
+
+/* The system is asked, as root of a container may lack that right, too. */
+bool unpack_target_is_ours(const struct unpack_target *t)
+{
+	struct stat st;
+	bool theirs = t->within && fstat(t->targetfd, &st) == 0 &&
+		      fchmod(t->targetfd, st.st_mode & 07777) < 0 && errno == EPERM;
+	return !theirs;
 }
 
 int unpack_target_publish(struct unpack_target *t, struct error *e)

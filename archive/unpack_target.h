@@ -5,9 +5,9 @@
  *     within:  TARGET/.larder-XXXXXXXX/each name  --rename-->  TARGET/each name
  *
  * Beside is one atomic step, and is taken unless the target exists and cannot be
- * replaced: a mount point, the current directory, or below a directory that is not
- * writable. Within, somebody else may write to the target meanwhile: a name that he took
- * is not replaced, and what he made is not removed.
+ * replaced: a mount point, the current directory, below a directory that is not writable,
+ * or another's in a sticky one. Within, somebody else may write to the target meanwhile:
+ * a name that he took is not replaced, and what he made is not removed.
  */
 #ifndef LARDER_ARCHIVE_UNPACK_TARGET_H
 #define LARDER_ARCHIVE_UNPACK_TARGET_H
@@ -37,6 +37,10 @@ int unpack_target_open(struct unpack_target *t, const char *path, const struct i
  * moves it up first, since a directory without write permission cannot be moved; -EIO where
  * a name was taken meanwhile. The descriptor is borrowed. */
 int unpack_target_settle(struct unpack_target *t, int *ret_fd, struct error *e);
+
+/* Whether the root may be given its attributes: a target that one may write to can be
+ * another's, as the volumes of containers are. */
+bool unpack_target_is_ours(const struct unpack_target *t);
 
 /* The rename, last of all. */
 int unpack_target_publish(struct unpack_target *t, struct error *e);

@@ -107,10 +107,37 @@ static void files_that_nobody_may_write_to_have_their_xattrs(void **state)
 	assert_int_equal(look(&f, "out/d/closed").st_mode, S_IFREG);
 }
 
+/* A container's volume; and a directory for all in one like /tmp. */
+static void another_s_directory_is_filled_and_stays_as_it_is(void **state)
+{
+	static const mode_t parents[] = {0755, 01777};
+	if (geteuid() != 0)
+		skip();
+	for (unsigned i = 0; i < 2; i++) {
+		CLEANUP(fixture_finish) struct fixture f;
+		fixture_init(&f);
+		builder_file(f.builder, "a", "x", 1);
+		f.builder->entries[0].mode = S_IFDIR | 0711;
+		fixture_lay(&f);
+		scratch_mkdir(&f.dir, "out");
+		assert_int_equal(chown(f.dir.path, 0, 0), 0);
+		assert_int_equal(chmod(f.dir.path, parents[i]), 0);
+		assert_int_equal(chmod(scratch_path(&f.dir, "out"), 0777), 0);
+		struct stat before = look(&f, "out");
+		must_unpack(&f, "out");
+		struct stat after = look(&f, "out");
+		assert_int_equal(after.st_ino, before.st_ino);
+		assert_int_equal(after.st_mode, before.st_mode);
+		assert_int_equal(look(&f, "out/a").st_uid, NOBODY);
+		assert_int_equal(scratch_count(&f.dir, ""), 1);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_that_nobody_may_write_to_have_their_xattrs),
+		cmocka_unit_test(another_s_directory_is_filled_and_stays_as_it_is),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

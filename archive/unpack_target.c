@@ -56,6 +56,7 @@ static int look_at_target(struct unpack_target *t, struct error *e)
 			t->path);
 	if (fstat(t->targetfd, &st) < 0)
 		return error_set_errno(e, -errno, "cannot look at '%s'", t->path);
+	t->mode = st.st_mode & 07777;
 	t->within = is_current_dir(&st) || is_mount_point(t->targetfd);
 	return 0;
 }
@@ -267,13 +268,17 @@ int unpack_target_publish(struct unpack_target *t, struct error *e)
 }
 
 /* Both roots: a tree within the target may be half moved. What was not moved and has the
- * same name in the target is somebody else's. */
+ * same name in the target is somebody else's. The last mode of either may keep us out. */
 static void remove_all(struct unpack_target *t)
 {
-	if (t->fd >= 0)
+	if (t->fd >= 0) {
+		fchmod(t->fd, 0700);
 		unpack_remove_tree(t->ix, t->fd, UINT32_MAX);
-	if (t->moved)
+	}
+	if (t->moved) {
+		fchmod(t->targetfd, t->mode);
 		unpack_remove_tree(t->ix, t->targetfd, t->moved);
+	}
 	unlinkat(t->within ? t->targetfd : t->parentfd, t->temp, AT_REMOVEDIR);
 }
 

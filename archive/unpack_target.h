@@ -24,6 +24,7 @@ struct unpack_target {
 	int parentfd;            /* owned; the target's parent; -1: not opened */
 	int targetfd;            /* owned; -1: the target does not exist */
 	int fd;                  /* owned; the temporary tree's root */
+	mode_t mode;             /* of the target when it was found */
 	bool within;
 	uint32_t moved; /* within: so many of the root's children are in the target */
 };

@@ -11,6 +11,35 @@
 
 #define NOBODY 65534
 
+/* Called before the tree is renamed into its place. */
+static void (*before_rename)(int parent, const char *target);
+
+int __real_renameat(int, const char *, int, const char *);
+int __wrap_renameat(int, const char *, int, const char *);
+
+int __wrap_renameat(int from, const char *old, int to, const char *new)
+{
+	if (before_rename)
+		before_rename(to, new);
+	return __real_renameat(from, old, to, new);
+}
+
+/* The directory whose time cannot be set; 0: there is none. */
+static ino_t out_of_time;
+
+int __real_futimens(int, const struct timespec *);
+int __wrap_futimens(int, const struct timespec *);
+
+int __wrap_futimens(int fd, const struct timespec *times)
+{
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	if (st.st_ino != out_of_time)
+		return __real_futimens(fd, times);
+	errno = EIO;
+	return -1;
+}
+
 struct fixture {
 	struct archive_builder *builder;
 	struct buf object;
@@ -52,6 +81,8 @@ static void fixture_lay(struct fixture *f)
 
 static void fixture_finish(struct fixture *f)
 {
+	before_rename = NULL;
+	out_of_time = 0;
 	archive_free(f->archive);
 	scripted_finish(&f->source);
 	buf_finish(&f->object);
@@ -133,11 +164,61 @@ static void another_s_directory_is_filled_and_stays_as_it_is(void **state)
 	}
 }
 
+/* A tree that its owner may not write to, as Go's modules are. */
+static void closed_to_its_owner(struct fixture *f)
+{
+	builder_dir(f->builder, "d")->mode = S_IFDIR | 0555;
+	builder_file(f->builder, "d/a", "x", 1);
+	builder_file(f->builder, "e", "x", 1);
+	f->builder->entries[0].mode = S_IFDIR | 0555;
+	fixture_lay(f);
+	scratch_mkdir(&f->dir, "out");
+	if (geteuid() == 0)
+		assert_int_equal(chown(scratch_path(&f->dir, "out"), NOBODY, NOBODY), 0);
+}
+
+static void fill(int parent, const char *target)
+{
+	char path[NAME_MAX + 8];
+	snprintf(path, sizeof(path), "%s/theirs", target);
+	assert_int_equal(mkdirat(parent, path, 0755), 0);
+}
+
+static void what_cannot_be_put_into_place_is_removed(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	closed_to_its_owner(&f);
+	before_rename = fill;
+	assert_int_equal(unpack(&f, "out"), -EIO);
+	assert_non_null(strstr(f.e.text, "into place: Directory not empty"));
+	assert_int_equal(rmdir(scratch_path(&f.dir, "out/theirs")), 0);
+	assert_int_equal(rmdir(scratch_path(&f.dir, "out")), 0);
+	assert_int_equal(rmdir(f.dir.path), 0);
+}
+
+static void a_target_that_was_closed_is_emptied(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	closed_to_its_owner(&f);
+	assert_int_equal(chmod(scratch_path(&f.dir, "out"), 0750), 0);
+	assert_int_equal(chmod(f.dir.path, 0500), 0); /* so it is filled from within */
+	out_of_time = look(&f, "out").st_ino;
+	assert_int_equal(unpack(&f, "out"), -EIO);
+	assert_string_equal(f.e.text, "cannot set the time of '.': Input/output error");
+	assert_int_equal(look(&f, "out").st_mode, S_IFDIR | 0750);
+	assert_int_equal(chmod(f.dir.path, 0700), 0);
+	assert_int_equal(rmdir(scratch_path(&f.dir, "out")), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_that_nobody_may_write_to_have_their_xattrs),
 		cmocka_unit_test(another_s_directory_is_filled_and_stays_as_it_is),
+		cmocka_unit_test(what_cannot_be_put_into_place_is_removed),
+		cmocka_unit_test(a_target_that_was_closed_is_emptied),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,18 @@
 
 #define TRIES 100 /* random names */
 
+/* error_set_errno() of what the system said of the tree: recoded. */
+__attribute__((format(printf, 3, 4))) static int refused(
+	struct error *e, int code, const char *format, ...)
+{
+	char sentence[ERROR_TEXT_SIZE];
+	va_list ap;
+	va_start(ap, format);
+	vsnprintf(sentence, sizeof(sentence), format, ap);
+	va_end(ap);
+	return unpack_recode(error_set_errno(e, code, "%s", sentence), e);
+}
+
 static bool is_empty_dir(int fd)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -188,9 +200,7 @@ int unpack_target_taken_off(struct unpack_target *t, mode_t *ret, struct error *
 		t->fd, probe, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0777);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0 || unlinkat(t->fd, probe, 0) < 0)
-		return unpack_recode(error_set_errno(e, -errno,
-					     "cannot make a file below '%s'", t->path),
-			e);
+		return refused(e, -errno, "cannot make a file below '%s'", t->path);
 	*ret = 0777 & ~st.st_mode;
 	return 0;
 }
@@ -231,15 +241,11 @@ static int move_up(struct unpack_target *t, struct error *e)
 		unpack_name(t->ix, entry, name);
 		int r = move(t, name, S_ISDIR(index_mode(t->ix, entry)));
 		if (r < 0)
-			return unpack_recode(error_set_errno(e, r,
-						     "cannot move '%s' into '%s'", name,
-						     t->path),
-				e);
+			return refused(e, r, "cannot move '%s' into '%s'", name, t->path);
 	}
 	if (unlinkat(t->targetfd, t->temp, AT_REMOVEDIR) == 0)
 		return 0;
-	return unpack_recode(
-		error_set_errno(e, -errno, "cannot remove '%s'", t->temp), e);
+	return refused(e, -errno, "cannot remove '%s'", t->temp);
 }
 
 int unpack_target_settle(struct unpack_target *t, int *ret_fd, struct error *e)
@@ -260,9 +266,7 @@ bool unpack_target_is_ours(const struct unpack_target *t)
 int unpack_target_publish(struct unpack_target *t, struct error *e)
 {
 	if (!t->within && renameat(t->parentfd, t->temp, t->parentfd, t->name) < 0)
-		return unpack_recode(error_set_errno(e, -errno,
-					     "cannot put '%s' into place", t->path),
-			e);
+		return refused(e, -errno, "cannot put '%s' into place", t->path);
 	t->temp[0] = '\0';
 	return 0;
 }

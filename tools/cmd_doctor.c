@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fetch/creds.h"
@@ -87,11 +88,32 @@ static void look_at_clock(struct doctor *d, struct store *s)
 /* --- what we may
  * ------------------------------------------------------------------------- */
 
+/* The folder store's path, or as much of it, from the front, as there is (PATH_MAX bytes);
+ * of a link to nothing there is the link. False: the store is no folder. */
+static bool find_folder(const struct store *s, char *ret)
+{
+	const char *name = store_name(s);
+	struct stat st;
+	if (*name != '/' || strlen(name) >= PATH_MAX)
+		return false;
+	strcpy(ret, name);
+	while (lstat(ret, &st) < 0 && errno == ENOENT) {
+		char *slash = strrchr(ret, '/');
+		slash[slash == ret] = '\0'; /* "/" is always there */
+	}
+	return true;
+}
+
 /* What a folder answers, whether it is there or not, are misses. */
 static bool is_missing_folder(const struct store *s)
 {
-	const char *name = store_name(s);
-	return *name == '/' && access(name, F_OK) < 0 && errno == ENOENT;
+	char there[PATH_MAX];
+	return find_folder(s, there) && strcmp(there, store_name(s));
+}
+
+static bool leads_nowhere(const struct store *s, char *ret)
+{
+	return find_folder(s, ret) && access(ret, F_OK) < 0 && errno == ENOENT;
 }
 
 /* Does the store answer at all? Asked for a key that is not there. */
@@ -101,6 +123,12 @@ static bool look_at_store(struct doctor *d, struct store *s)
 	struct call call = call_of(d);
 	struct pin pin;
 	bool denied;
+	char link[PATH_MAX];
+	if (leads_nowhere(s, link)) {
+		doctor_say(d, FINDING_FAILED, "store",
+			"'%s' is a symbolic link to what is not there", link);
+		return false;
+	}
 	uint64_t begun = clock_monotonic_ns();
 	int r = store_stat_object(s, &call, NOBODYS_KEY, &pin, &denied, &e);
 	char time[HUMAN_SIZE];
@@ -171,17 +199,7 @@ static void look_at_reading(struct doctor *d, struct store *s, const char *key)
  * directory that is not: PATH_MAX bytes. */
 static bool is_closed_folder(const struct store *s, char *ret)
 {
-	const char *name = store_name(s);
-	if (*name != '/' || strlen(name) >= PATH_MAX)
-		return false;
-	strcpy(ret, name);
-	while (access(ret, W_OK | X_OK) < 0) {
-		if (errno != ENOENT)
-			return true;
-		char *slash = strrchr(ret, '/');
-		slash[slash == ret] = '\0'; /* "/" is always there */
-	}
-	return false;
+	return find_folder(s, ret) && access(ret, W_OK | X_OK) < 0;
 }
 
 static void tell_who_wins(struct doctor *d, const struct probe_answer *answer)

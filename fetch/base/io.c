@@ -88,9 +88,11 @@ static int make_directory(const char *path, mode_t mode)
 	if (mkdir(path, mode) == 0)
 		return 0;
 	int r = -errno; /* on a read-only file system not EEXIST, though it is there */
-	if (stat(path, &st) < 0)
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	if (r != -EEXIST)
 		return r;
-	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	return errno == ENOENT ? -ENOTDIR : -errno; /* a link to nothing */
 }
 
 int make_directories(const char *path, mode_t mode)

@@ -20,7 +20,8 @@ int pwrite_fully(int fd, const void *buf, size_t len, uint64_t offset);
 int read_small_file(const char *path, size_t max, char **ret_data, size_t *ret_len);
 
 /* Makes the directory `path` and those above it that are missing, with this mode less the
- * umask. One that is there is left as it is. 0; -ENOTDIR; -errno of mkdir(2). */
+ * umask. One that is there is left as it is. 0; -ENOTDIR: what is there is no directory, nor
+ * a link to one; -errno of mkdir(2), never -EEXIST. */
 int make_directories(const char *path, mode_t mode);
 
 #endif

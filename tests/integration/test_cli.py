@@ -560,6 +560,19 @@ class OnAFolder(unittest.TestCase):
             if level == "note":
                 self.assertIn(f"'{self.home.path}' may not be written to", write["text"])
 
+    def test_a_folder_behind_a_link_to_nothing(self):
+        self.store.symlink_to("nothing")
+        for store in ("./store", "./store/below"):
+            with self.subTest(store):
+                said = self.cli.run("commit", "--key", "a", store, "tree")
+                self.assertEqual(said.code, 1, said)
+                self.assertIn("cannot make the store's folder", said.err)
+                found = self.findings(store, code=1)
+                self.assertEqual(found["store"]["level"], "failed")
+                self.assertIn(f"'{self.store}' is a symbolic link to what is not there",
+                              found["store"]["text"])
+                self.assertNotIn("write", found)
+
     def test_doctor_names_what_is_wrong(self):
         cache = self.home.path / "cache"
         cache.mkdir()

@@ -346,6 +346,24 @@ static void a_link_under_the_key_is_not_written_through(void **state)
 	assert_int_equal(scratch_count(&other, ""), 0);
 }
 
+/* Nor is it taken for a key that is there. */
+static void a_folder_behind_a_link_to_nothing_is_not_made(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	assert_int_equal(symlink("nothing", scratch_path(&dir, "link")), 0);
+	static const char *const folders[] = {"link", "link/below"};
+	for (size_t i = 0; i < 2; i++) {
+		CLEANUP(cleanup_store)
+		struct store *s = store_at(scratch_path(&dir, folders[i]));
+		struct publish_result result;
+		struct error e = {0};
+		assert_int_equal(
+			publish(s, "k", "x", PUBLISH_IF_ABSENT, &result, &e), -ENOTDIR);
+		assert_non_null(strstr(e.text, folders[i]));
+	}
+	assert_int_equal(scratch_count(&dir, ""), 1);
+}
+
 /* --- racing --- */
 
 struct racer {
@@ -545,6 +563,7 @@ int main(void)
 		cmocka_unit_test(the_collision_may_come_while_packing),
 		cmocka_unit_test(an_empty_directory_is_no_obstacle),
 		cmocka_unit_test(a_link_under_the_key_is_not_written_through),
+		cmocka_unit_test(a_folder_behind_a_link_to_nothing_is_not_made),
 		cmocka_unit_test(of_16_threads_one_wins),
 		cmocka_unit_test(of_16_processes_one_wins),
 		cmocka_unit_test(the_dead_are_swept_and_the_living_are_not),

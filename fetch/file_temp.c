@@ -15,15 +15,46 @@
 #define TEMP_DIRECTORY ".larder/tmp"
 #define TEMP_MODE      0666 /* less the umask: an object is as readable as other files */
 #define PROC_NAME_SIZE 40
+#define NAMES_TRIED    64 /* never so many are lost to sweepers in a row */
+
+static void drop_name(struct file_temp *t)
+{
+	if (t->name[0])
+		unlinkat(t->dir, t->name, 0);
+	t->name[0] = '\0';
+}
 
 /* A sweeper that came between open and flock may hold the lock, or have removed the name
- * already: then this file is lost and another one is made. */
-static bool claim(int fd)
+ * already: then this file is lost and another one is made. Some file systems count no
+ * links; there the name tells. */
+static bool claim(const struct file_temp *t)
 {
 	struct stat st;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+	if (flock(t->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		return false;
-	return fstat(fd, &st) == 0 && st.st_nlink > 0;
+	if (fstat(t->fd, &st) == 0 && st.st_nlink > 0)
+		return true;
+	return fstatat(t->dir, t->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* One try. -EAGAIN: the name was taken, or the file is lost. */
+static int try_named(struct file_temp *t)
+{
+	int r = nonce_new(t->name);
+	if (r < 0)
+		return r;
+	t->fd = openat(t->dir, t->name,
+		O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, TEMP_MODE);
+	if (t->fd < 0) {
+		r = errno == EEXIST ? -EAGAIN : -errno;
+		t->name[0] = '\0'; /* it is another's */
+		return r;
+	}
+	if (claim(t))
+		return 0;
+	drop_name(t);
+	cleanup_close(&t->fd);
+	return -EAGAIN;
 }
 
 static int new_named(int root, struct file_temp *t)
@@ -31,20 +62,10 @@ static int new_named(int root, struct file_temp *t)
 	t->dir = beneath_make_directory(root, TEMP_DIRECTORY);
 	if (t->dir < 0)
 		return t->dir;
-	for (;;) {
-		int r = nonce_new(t->name);
-		if (r < 0)
-			return r;
-		t->fd = openat(t->dir, t->name,
-			O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, TEMP_MODE);
-		if (t->fd < 0 && errno != EEXIST) {
-			t->name[0] = '\0';
-			return -errno;
-		}
-		if (t->fd >= 0 && claim(t->fd))
-			return 0;
-		cleanup_close(&t->fd);
-	}
+	int r = -EAGAIN;
+	for (int i = 0; r == -EAGAIN && i < NAMES_TRIED; i++)
+		r = try_named(t);
+	return r == -EAGAIN ? -EIO : r;
 }
 
 /* An unnamed file gets its name through /proc; without that it is of no use. */
@@ -67,13 +88,6 @@ int file_temp_new(int root, bool named, struct file_temp *ret)
 	}
 	*ret = t;
 	return 0;
-}
-
-static void drop_name(struct file_temp *t)
-{
-	if (t->name[0])
-		unlinkat(t->dir, t->name, 0);
-	t->name[0] = '\0';
 }
 
 void file_temp_finish(struct file_temp *t)

@@ -24,7 +24,7 @@ struct file_temp {
 #define FILE_TEMP_INIT ((struct file_temp){.fd = -1, .dir = -1})
 
 /* Makes an empty file; root (borrowed) is the store's folder. `named` forbids the unnamed
- * kind. 0; -ENOSPC, -EROFS, -EACCES and others of open(2). */
+ * kind. 0; -ENOSPC, -EROFS, -EACCES and others of open(2); -EIO: none was to be kept. */
 int file_temp_new(int root, bool named, struct file_temp *ret);
 
 /* Closes it, and removes its name if it still has one. */

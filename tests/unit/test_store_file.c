@@ -12,6 +12,33 @@
 #define RACERS 16
 #define ROUNDS 10
 
+/* What the file system is like. */
+static struct {
+	bool no_link_counts;
+	bool locked; /* whatever it is, by somebody else */
+} disk;
+
+/* fstat(2), by the name that it has where offsets have 64 bits. */
+int __real_fstat64(int fd, struct stat *st);
+int __wrap_fstat64(int fd, struct stat *st);
+int __wrap_fstat64(int fd, struct stat *st)
+{
+	int r = __real_fstat64(fd, st);
+	if (disk.no_link_counts)
+		st->st_nlink = 0;
+	return r;
+}
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation)
+{
+	if (!disk.locked)
+		return __real_flock(fd, operation);
+	errno = EWOULDBLOCK;
+	return -1;
+}
+
 static struct store *store_at(const char *path)
 {
 	struct store_url url = {.kind = STORE_FILE, .path = (char *)path};
@@ -523,6 +550,32 @@ static void publishing_sweeps(void **state)
 	assert_int_equal(scratch_count(&dir, ""), 1);
 }
 
+/* Some FUSE file systems count none. */
+static void a_file_without_a_count_of_links_is_kept(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_close) int root = root_of(&dir);
+	CLEANUP(file_temp_finish) struct file_temp t = FILE_TEMP_INIT;
+	disk.no_link_counts = true;
+	int r = file_temp_new(root, true, &t);
+	disk.no_link_counts = false;
+	assert_int_equal(r, 0);
+	assert_int_equal(scratch_count(&dir, ".larder"), 1);
+	assert_int_equal(file_temp_link(&t, root, "k"), 0);
+}
+
+static void who_loses_every_file_gives_up_and_leaves_none(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_close) int root = root_of(&dir);
+	CLEANUP(file_temp_finish) struct file_temp t = FILE_TEMP_INIT;
+	disk.locked = true;
+	int r = file_temp_new(root, true, &t);
+	disk.locked = false;
+	assert_int_equal(r, -EIO);
+	assert_int_equal(scratch_count(&dir, ".larder"), 0);
+}
+
 /* What file systems without O_TMPFILE get. */
 static void a_named_file_is_published_the_same_way(void **state)
 {
@@ -568,6 +621,8 @@ int main(void)
 		cmocka_unit_test(of_16_processes_one_wins),
 		cmocka_unit_test(the_dead_are_swept_and_the_living_are_not),
 		cmocka_unit_test(publishing_sweeps),
+		cmocka_unit_test(a_file_without_a_count_of_links_is_kept),
+		cmocka_unit_test(who_loses_every_file_gives_up_and_leaves_none),
 		cmocka_unit_test(a_named_file_is_published_the_same_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

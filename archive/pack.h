@@ -59,8 +59,8 @@ struct pack_result {
 
 /* Packs what the open directory dirfd (borrowed) holds; name is for messages. call is
  * looked at between frames. 0; -EBUSY; -ECANCELED, -ETIMEDOUT; -EACCES and others of
- * open(2), read(2) naming the file; -EFBIG past a limit of the format; -ENOMEM; and the
- * sink's. */
+ * open(2), read(2), as error_recode(), naming the file; -EFBIG past a limit of the
+ * format; -ENOMEM; and the sink's. */
 int pack_directory(int dirfd, const char *name, const struct pack_options *options,
 	const struct call *call, pack_sink_fn *sink, void *sink_arg,
 	struct pack_result *ret, struct error *e);

@@ -92,7 +92,7 @@ static int fail(const struct packer *p, struct error *e, int r, uint32_t entry)
 	tree_label(p->options.tree, p->options.top, entry, NULL, label, sizeof(label));
 	if (r == -EBUSY)
 		return error_set(e, r, "'%s' changed while it was being packed", label);
-	return error_set_errno(e, r, "cannot read '%s'", label);
+	return error_recode(error_set_errno(e, r, "cannot read '%s'", label), e);
 }
 
 /* Reads a piece of a file's content, and makes sure that the file held still. */

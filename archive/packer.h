@@ -39,8 +39,8 @@ void packer_free(struct packer *p);
 DEFINE_CLEANUP(cleanup_packer, struct packer, packer_free);
 
 /* Makes the frame. 0; -EBUSY when a file is not what the walk saw, -errno of open(2) and
- * read(2), each naming the file; -ENOMEM. On failure *frame keeps its memory, its fields
- * mean nothing. */
+ * read(2), as error_recode(), each naming the file; -ENOMEM. On failure *frame keeps its
+ * memory, its fields mean nothing. */
 int packer_make(struct packer *p, const struct frame_plan *plan,
 	struct packed_frame *frame, struct error *e);
 

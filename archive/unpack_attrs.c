@@ -10,23 +10,8 @@
 
 int unpack_recode(int code, struct error *e)
 {
-	switch (-code) {
-	case ENOENT:
-	case ESTALE:
-	case EBADMSG:
-	case EBUSY:
-	case EKEYREJECTED:
-	case EOPNOTSUPP:
-	case EEXIST:
-	case ETIMEDOUT:
-	case EINVAL:
-	case ENOTDIR:
-	case ENOTEMPTY:
-		code = -EIO;
-	}
-	if (e)
-		e->code = code;
-	return code;
+	bool of_target = code == -ENOTDIR || code == -ENOTEMPTY;
+	return error_recode(of_target ? -EIO : code, e);
 }
 
 int unpack_error(const struct unpack *u, uint32_t entry, int code, const char *what,

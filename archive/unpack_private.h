@@ -44,9 +44,8 @@ struct unpack {
 	int refused_code;
 };
 
-/* What the file system said of the tree, which is in *e, as a code of unpack_archive(): -EIO
- * where it would be taken for what such a code means of the target, or throughout Larder
- * (fetch/base/error.h). */
+/* As error_recode(); -EIO also where a code would be taken for what unpack_archive()
+ * means by it of the target. */
 int unpack_recode(int code, struct error *e);
 
 /* "cannot WHAT 'path of entry'": fills *e from -code and returns that, recoded. */

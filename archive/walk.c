@@ -66,7 +66,7 @@ static int fail(struct walk *w, struct error *e, int r, uint32_t dir, const char
 	if (r == -ENAMETOOLONG || r == -E2BIG)
 		return error_set(
 			e, -EFBIG, "'%s' is past what an archive can hold", label);
-	return error_set_errno(e, r, "cannot %s '%s'", doing, label);
+	return error_recode(error_set_errno(e, r, "cannot %s '%s'", doing, label), e);
 }
 
 static struct level *deepest(struct walk *w)
@@ -366,7 +366,8 @@ static int begin(struct walk *w, int dirfd, struct error *e)
 	CLEANUP(cleanup_close) int fd = openat(dirfd, ".", OPEN_FLAGS);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set_errno(e, -errno, "cannot open '%s'", w->top);
+		return error_recode(
+			error_set_errno(e, -errno, "cannot open '%s'", w->top), e);
 	struct tree_entry *root;
 	int r = tree_append(w->tree, "", &root);
 	if (r < 0)

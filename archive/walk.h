@@ -41,7 +41,8 @@ DEFINE_CLEANUP(cleanup_walk, struct walk, walk_free);
 
 /* Appends the next entry to the tree; *ret_more is false when there was none. 0; -EBUSY
  * when what is there changed under us; -EFBIG past a limit of the format; -EACCES and
- * others of open(2), stat(2), readlink(2), getxattr(2); -ENOMEM. Each names the entry. */
+ * others of open(2), stat(2), readlink(2), getxattr(2), as error_recode(); -ENOMEM. Each
+ * names the entry. */
 int walk_next(struct walk *w, bool *ret_more, struct error *e);
 
 /* Sockets, devices and FIFOs so far. */

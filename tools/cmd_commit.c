@@ -74,7 +74,7 @@ static int open_directory(struct commit *c, struct error *e)
 	c->fd = open(c->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->fd >= 0)
 		return 0;
-	r = errno == ENOENT || errno == ENOTDIR ? -EINVAL : -errno;
+	r = errno == ENOENT || errno == ENOTDIR ? -EINVAL : error_recode(-errno, NULL);
 	return error_set(e, r, "cannot open the directory '%s': %s", c->directory,
 		strerror(errno));
 }

@@ -1,5 +1,6 @@
 #include "fetch/base/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,26 @@ int error_prefix(struct error *e, const char *format, ...)
 	snprintf(e->text + used, sizeof(e->text) - used, "%.*s",
 		(int)(sizeof(e->text) - used - 1), old);
 	return e->code;
+}
+
+int error_recode(int code, struct error *e)
+{
+	switch (-code) {
+	case ENOENT:
+	case ESTALE:
+	case EBADMSG:
+	case EBUSY:
+	case EKEYREJECTED:
+	case EOPNOTSUPP:
+	case EEXIST:
+	case ETIMEDOUT:
+	case ECANCELED:
+	case EINVAL:
+		code = -EIO;
+	}
+	if (e)
+		e->code = code;
+	return code;
 }
 
 void error_copy(struct error *dst, const struct error *src)

@@ -11,6 +11,33 @@
 
 #define MIB (1u << 20)
 
+/* What the file system answers instead; 0: nothing. */
+static struct {
+	int pread_fails;
+	int getdents_fails;
+} disk;
+
+/* pread(2), by the name that it has where offsets have 64 bits. */
+ssize_t __real_pread64(int fd, void *buf, size_t len, off_t offset);
+ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t offset);
+ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t offset)
+{
+	if (!disk.pread_fails)
+		return __real_pread64(fd, buf, len, offset);
+	errno = disk.pread_fails;
+	return -1;
+}
+
+ssize_t __real_getdents64(int fd, void *buf, size_t len);
+ssize_t __wrap_getdents64(int fd, void *buf, size_t len);
+ssize_t __wrap_getdents64(int fd, void *buf, size_t len)
+{
+	if (!disk.getdents_fails)
+		return __real_getdents64(fd, buf, len);
+	errno = disk.getdents_fails;
+	return -1;
+}
+
 /* Receives an archive, and may do something at its first byte. */
 struct receiver {
 	struct buf bytes;
@@ -409,6 +436,33 @@ static void levels_are_those_of_zstd(void **state)
 	assert_string_equal(e.text, "there is no compression level 20: 1 to 19");
 }
 
+/* What the disk says is no word of Larder's: neither "published already" nor the like. */
+static void what_the_file_system_says_is_a_failure(void **state)
+{
+	static const int codes[] = {EINVAL, EEXIST, EOPNOTSUPP, ETIMEDOUT, EBADMSG,
+		EKEYREJECTED, ECANCELED, EIO};
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	scratch_write(&dir, "a/file", "content");
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		for (int of_names = 0; of_names < 2; of_names++) {
+			CLEANUP(receiver_finish) struct receiver r = RECEIVER;
+			struct pack_result result;
+			struct error e = {0};
+			char want[128];
+			disk.pread_fails = of_names ? 0 : codes[i];
+			disk.getdents_fails = of_names ? codes[i] : 0;
+			int code = pack_into(
+				&dir, &plain, CALL_PATIENT, &r, &result, &e);
+			disk.pread_fails = disk.getdents_fails = 0;
+			snprintf(want, sizeof(want), "cannot read 'top%s': %s",
+				of_names ? "" : "/a/file", strerror(codes[i]));
+			assert_int_equal(code, -EIO);
+			assert_int_equal(e.code, -EIO);
+			assert_string_equal(e.text, want);
+		}
+	}
+}
+
 /* 600 MiB of nothing: read in no time, and a thousand times smaller in the index too. */
 static void a_hole_costs_little(void **state)
 {
@@ -470,6 +524,7 @@ int main(void)
 		cmocka_unit_test(an_unreadable_file_is_named),
 		cmocka_unit_test(options_reach_the_index),
 		cmocka_unit_test(levels_are_those_of_zstd),
+		cmocka_unit_test(what_the_file_system_says_is_a_failure),
 		cmocka_unit_test(a_hole_costs_little),
 		cmocka_unit_test(progress_ends_with_everything),
 	};

@@ -20,7 +20,7 @@
 
 /* --- single writes ------------------------------------------------------------------ */
 
-static int put_once(const struct http_target *t, const struct call *call,
+static int put_once(const struct http_target *t, const struct call *call, bool if_absent,
 	enum put_verdict *ret, struct error *e)
 {
 	char nonce[NONCE_SIZE];
@@ -33,7 +33,7 @@ static int put_once(const struct http_target *t, const struct call *call,
 		return error_set_errno(e, r, "cannot probe '%s'", t->store);
 	const struct http_put put = {
 		.target = t,
-		.if_absent = true,
+		.if_absent = if_absent,
 		.nonce = nonce,
 		.data = PROBE_BODY,
 		.fd = -1,
@@ -49,7 +49,7 @@ static int put_patiently(const struct http_target *t, const struct call *call,
 	enum put_verdict *ret, struct error *e)
 {
 	for (unsigned i = 0;; i++) {
-		int r = put_once(t, call, ret, e);
+		int r = put_once(t, call, true, ret, e);
 		if (r < 0 || *ret != PUT_CONFLICT || i == CONFLICT_MAX)
 			return r;
 		r = t->make_way ? t->make_way(t, call, e) : 0;
@@ -78,6 +78,19 @@ static int judge_refusal(const struct http_target *t, const struct call *call,
 	return 0;
 }
 
+/* Is it the condition that the store does not know, or writing? */
+static int judge_unsupported(const struct http_target *t, const struct call *call,
+	enum honour *ret, struct error *e)
+{
+	enum put_verdict verdict;
+	int r = put_once(t, call, false, &verdict, e);
+	if (r == 0 && verdict == PUT_UNSUPPORTED)
+		r = http_refuse_writes(t, e);
+	if (r == 0)
+		*ret = HONOUR_NO;
+	return r;
+}
+
 static int probe_twice(const struct http_target *t, const struct call *call,
 	enum honour *ret, struct probe_sight *ret_sight, struct error *e)
 {
@@ -90,6 +103,8 @@ static int probe_twice(const struct http_target *t, const struct call *call,
 	}
 	if (verdict == PUT_EXISTS || verdict == PUT_CONFLICT)
 		return judge_refusal(t, call, ret, ret_sight, e);
+	if (verdict == PUT_UNSUPPORTED)
+		return judge_unsupported(t, call, ret, e);
 	*ret = HONOUR_NO;
 	return 0;
 }
@@ -221,7 +236,7 @@ static int race_put(void *arg, unsigned number, const struct call *call, bool *r
 {
 	const struct http_target *t = arg;
 	enum put_verdict verdict;
-	int r = put_once(t, call, &verdict, e);
+	int r = put_once(t, call, true, &verdict, e);
 	*ret_won = r == 0 && verdict == PUT_STORED;
 	return r;
 }

@@ -22,8 +22,8 @@ struct probe_sight {
 };
 
 /* Writes the key ".larder/probe" twice. *ret: HONOUR_NO, or HONOUR_ATOMIC (nothing has
- * been seen to fail), then with *ret_sight. -EACCES: not allowed to write. Others as
- * publication_begin(). */
+ * been seen to fail), then with *ret_sight. -EACCES: not allowed to write. -EIO: also where
+ * the store takes no writes at all. Others as publication_begin(). */
 int http_probe_quick(const struct http_root *root, const struct call *call,
 	enum honour *ret, struct probe_sight *ret_sight, struct error *e);
 

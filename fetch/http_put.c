@@ -149,10 +149,17 @@ int http_pause(const struct call *call, unsigned tries)
 		call, clock_monotonic_ns() + most * (uint64_t)random / UINT32_MAX);
 }
 
+int http_refuse_writes(const struct http_target *t, struct error *e)
+{
+	return error_set(e, -EIO, "'%s' does not take writes", t->store);
+}
+
 static int refuse_unsupported(const struct http_put *put, struct error *e)
 {
-	return error_set(e, -EOPNOTSUPP, "'%s' does not take %s", put->target->store,
-		put->if_absent ? "conditional writes" : "writes");
+	if (!put->if_absent)
+		return http_refuse_writes(put->target, e);
+	return error_set(e, -EOPNOTSUPP, "'%s' does not take conditional writes",
+		put->target->store);
 }
 
 /* A folder is missing (WebDAV), or another write is under way. */

@@ -37,7 +37,8 @@ enum put_verdict {
 int http_put_once(const struct http_put *put, const struct call *call,
 	enum put_verdict *ret, struct pin *ret_pin, struct error *e);
 
-/* Sends it until it is known what became of it. Also -EOPNOTSUPP. */
+/* Sends it until it is known what became of it. Also -EOPNOTSUPP: the condition is refused
+ * as unknown. */
 int http_put_object(const struct http_put *put, const struct call *call,
 	struct publish_result *ret, struct error *e);
 
@@ -54,6 +55,9 @@ int http_who_was_first(const struct http_target *t, const struct call *call,
 
 /* Waits a random while that grows with `tries`, from 0: at most 3 s. As call_pause(). */
 int http_pause(const struct call *call, unsigned tries);
+
+/* -EIO: it says of an unconditional PUT that it knows none. */
+int http_refuse_writes(const struct http_target *t, struct error *e);
 
 #define HTTP_CONFLICTS_MAX 8 /* tries that may end in a conflict */
 

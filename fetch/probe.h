@@ -20,7 +20,7 @@
 
 enum honour {
 	HONOUR_UNKNOWN,
-	HONOUR_NO,         /* ignored, refused as not implemented, or not tried because no PUT */
+	HONOUR_NO,         /* ignored, or refused as not implemented */
 	HONOUR_SEQUENTIAL, /* refused when the key exists, but racing writers both won */
 	HONOUR_ATOMIC,     /* never seen to fail */
 };

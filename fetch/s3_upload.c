@@ -290,6 +290,13 @@ static int refuse_lost(
 		store, key);
 }
 
+static int refuse_unsupported(
+	const struct s3_upload *u, bool if_absent, struct error *e)
+{
+	return error_set(e, if_absent ? -EOPNOTSUPP : -EIO, "'%s' does not take %s",
+		u->target->store, if_absent ? "conditional uploads" : "uploads in parts");
+}
+
 /* Somebody else's object counts only where none was to be overwritten. */
 static int settle(struct s3_upload *u, const struct call *call, bool if_absent,
 	enum complete_verdict verdict, const char *etag, struct publish_result *ret,
@@ -300,8 +307,7 @@ static int settle(struct s3_upload *u, const struct call *call, bool if_absent,
 		return 0;
 	}
 	if (verdict == COMPLETE_UNSUPPORTED)
-		return error_set(e, -EOPNOTSUPP, "'%s' does not take conditional uploads",
-			u->target->store);
+		return refuse_unsupported(u, if_absent, e);
 	struct publish_result found = {.outcome = ALREADY_PUBLISHED};
 	int r = find_winner(u, call, verdict == COMPLETE_EXISTS, &found, e);
 	if (r < 0 && r != -ENOENT && r != -EACCES)

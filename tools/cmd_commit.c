@@ -198,9 +198,10 @@ static int look_at_theirs(struct commit *c)
 }
 
 /* Says what there is to be done about a store that honours no condition. */
-static int add_advice(int r, struct error *e)
+static int add_advice(const struct commit *c, int r, struct error *e)
 {
-	if (r == -EOPNOTSUPP && e) {
+	bool taken = c->o->force || c->o->unsafe_overwrite;
+	if (r == -EOPNOTSUPP && e && !taken) {
 		const struct error found = *e;
 		error_set(e, r, "%s; --unsafe-overwrite publishes all the same",
 			found.text);
@@ -239,7 +240,7 @@ static int publish(struct commit *c, struct error *e)
 		publication_free(steal_pointer(c->publication));
 		r = publish_once(c, e);
 	}
-	return r < 0 ? add_advice(r, e) : 0;
+	return r < 0 ? add_advice(c, r, e) : 0;
 }
 
 /* --- afterwards ------------------------------------------------------------------------

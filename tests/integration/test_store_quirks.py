@@ -135,6 +135,23 @@ class Quirks(unittest.TestCase):
         self.commit(self.small, code=1)
         self.assertEqual(self.commit(self.small, "--unsafe-overwrite"), "published")
 
+    def test_a_store_that_takes_no_writes(self):
+        for status in (405, 501):
+            with self.subTest(status):
+                self.origin.forget()
+                self.origin.fail_next(s3_error(status, "NotImplemented"), count=100,
+                                      matches=lambda r: r.method == "PUT")
+                for words in ((), ("--unsafe-overwrite",), ("--force",)):
+                    said = self.commit(self.small, *words, code=1)
+                    self.assertIn("does not take writes", said)
+                    self.assertNotIn("--unsafe-overwrite", said)
+
+    def test_no_advice_where_it_was_followed(self):
+        self.probe()
+        self.quirks.put_condition = 501
+        self.assertIn("--unsafe-overwrite", self.commit(self.small, code=6))
+        self.assertNotIn("--unsafe", self.commit(self.small, "--unsafe-overwrite", code=6))
+
     def test_no_races_where_nothing_can_be_removed(self):
         self.origin.fail_next(s3_error(403, "AccessDenied"), count=100,
                               matches=lambda r: r.method == "DELETE")

@@ -48,8 +48,17 @@ static void the_second_write_must_be_refused(void **state)
 {
 	assert_quick(HONOUR_ATOMIC, ANSWERS(STORED, EXISTS, THERE));
 	assert_quick(HONOUR_NO, ANSWERS(STORED, STORED));
-	assert_quick(HONOUR_NO, ANSWERS(NO_WAY));
-	assert_quick(HONOUR_NO, ANSWERS(STORED, NO_WAY));
+	assert_quick(HONOUR_NO, ANSWERS(NO_WAY, STORED));
+	assert_quick(HONOUR_NO, ANSWERS(STORED, NO_WAY, STORED));
+}
+
+/* That is no answer about conditions, and --unsafe-overwrite would not help. */
+static void a_store_that_takes_no_writes_is_a_failure(void **state)
+{
+	enum honour found = HONOUR_UNKNOWN;
+	struct probe_sight sight;
+	assert_int_equal(quick(ANSWERS(NO_WAY, NO_WAY), &found, &sight), -EIO);
+	assert_int_equal(quick(ANSWERS(NO_WAY, DENIED), &found, &sight), -EACCES);
 }
 
 static void a_probe_from_before_is_refused_at_once(void **state)
@@ -305,6 +314,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_second_write_must_be_refused),
+		cmocka_unit_test(a_store_that_takes_no_writes_is_a_failure),
 		cmocka_unit_test(a_probe_from_before_is_refused_at_once),
 		cmocka_unit_test(a_refusal_about_nothing_is_no_honour),
 		cmocka_unit_test(what_may_not_be_looked_at_is_taken_to_be_there),

@@ -407,6 +407,15 @@ static void what_was_not_completed_is_a_failure(void **state)
 	assert_failure(DENIED, GONE, -EACCES);
 }
 
+static void a_store_without_uploads_in_parts_is_a_failure(void **state)
+{
+	WITH_STORE(f, HONOUR_NO, HONOUR_NO, CREATED, PART, PART, PART,
+		ANSWER("501 Not Implemented", "", ""), ABORTED);
+	struct error e = {0};
+	assert_int_equal(failure(&f, PUBLISH_OVERWRITE, TWO_AND_A_HALF, &e), -EIO);
+	assert_non_null(strstr(e.text, "does not take uploads in parts"));
+}
+
 static void a_passing_failure_behind_a_200_is_tried_again(void **state)
 {
 	static const char slow[] = SAID_200("SlowDown");
@@ -475,6 +484,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_completed_after_a_write_that_failed),
 		cmocka_unit_test(whoever_was_first_is_found_out),
 		cmocka_unit_test(what_was_not_completed_is_a_failure),
+		cmocka_unit_test(a_store_without_uploads_in_parts_is_a_failure),
 		cmocka_unit_test(a_passing_failure_behind_a_200_is_tried_again),
 		cmocka_unit_test(force_is_no_success_while_theirs_is_there),
 		cmocka_unit_test(an_etag_that_is_not_said_is_looked_up),

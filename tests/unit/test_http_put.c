@@ -267,6 +267,10 @@ static void refusals_have_their_codes(void **state)
 		WITH_PLAY(p, 0, cases[i].answer);
 		assert_int_equal(failure(p, true), cases[i].code);
 	}
+	for (size_t i = 0; i < 2; i++) { /* so writing is what is not known */
+		WITH_PLAY(q, 0, cases[i].answer);
+		assert_int_equal(failure(q, false), -EIO);
+	}
 	WITH_PLAY(p, 0, EXISTS, THEIRS_THERE); /* nothing was asked to be absent */
 	assert_int_equal(failure(p, false), -EIO);
 }

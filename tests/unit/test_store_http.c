@@ -148,9 +148,12 @@ static void a_server_that_ignores_the_condition_is_found_out(void **state)
 
 static void a_server_without_put_too(void **state)
 {
-	WITH_STORE(f, "", GONE, NOT_MADE);
+	WITH_STORE(f, "", GONE, NOT_MADE, NOT_MADE);
 	struct error e = {0};
-	assert_int_equal(publish(&f, "k", PUBLISH_IF_ABSENT, &e), -EOPNOTSUPP);
+	assert_int_equal(publish(&f, "k", PUBLISH_IF_ABSENT, &e), -EIO);
+	assert_non_null(strstr(e.text, "does not take writes"));
+	WITH_STORE(g, "", GONE, NOT_MADE, STORED); /* it is the condition */
+	assert_int_equal(publish(&g, "k", PUBLISH_IF_ABSENT, &e), -EOPNOTSUPP);
 }
 
 static void missing_folders_are_made_from_the_top(void **state)

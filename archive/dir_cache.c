@@ -1,5 +1,6 @@
 #include "archive/dir_cache.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,16 +21,19 @@ struct dir_cache {
 	const struct tree *tree; /* borrowed */
 	uint64_t clock;          /* counts uses */
 	struct entry_vec way;    /* scratch: directories to open, deepest first */
+	size_t size;             /* slots in use */
 	struct slot slots[DIR_CACHE_SIZE];
 };
 
-struct dir_cache *dir_cache_new(int rootfd, const struct tree *tree)
+struct dir_cache *dir_cache_new(int rootfd, const struct tree *tree, size_t size)
 {
+	assert(size >= DIR_CACHE_LEAST && size <= DIR_CACHE_SIZE);
 	struct dir_cache *c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
 	c->rootfd = rootfd;
 	c->tree = tree;
+	c->size = size;
 	return c;
 }
 
@@ -37,7 +41,7 @@ void dir_cache_free(struct dir_cache *c)
 {
 	if (!c)
 		return;
-	for (size_t i = 0; i < DIR_CACHE_SIZE; i++)
+	for (size_t i = 0; i < c->size; i++)
 		if (c->slots[i].dir)
 			close(c->slots[i].fd);
 	entry_vec_finish(&c->way);
@@ -49,7 +53,7 @@ static int find(struct dir_cache *c, uint32_t dir)
 {
 	if (!dir)
 		return c->rootfd;
-	for (size_t i = 0; i < DIR_CACHE_SIZE; i++) {
+	for (size_t i = 0; i < c->size; i++) {
 		if (c->slots[i].dir != dir)
 			continue;
 		c->slots[i].used = ++c->clock;
@@ -61,7 +65,7 @@ static int find(struct dir_cache *c, uint32_t dir)
 static struct slot *free_slot(struct dir_cache *c)
 {
 	struct slot *oldest = &c->slots[0];
-	for (size_t i = 1; i < DIR_CACHE_SIZE; i++)
+	for (size_t i = 1; i < c->size; i++)
 		if (c->slots[i].used < oldest->used)
 			oldest = &c->slots[i];
 	if (oldest->dir)

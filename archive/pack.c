@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "archive/dir_cache.h"
@@ -16,6 +17,9 @@
 #include "fetch/base/vec.h"
 
 #define THREADS_MAX       256
+#define WORKER_LEAST      (DIR_CACHE_LEAST + 1) /* descriptors: of directories, and a file */
+#define WORKER_MOST       (DIR_CACHE_SIZE + 1)
+#define WORKERS_HOLD      (THREADS_MAX * WORKER_MOST)
 #define LEVEL_MAX         19
 #define WALK_BATCH        64 /* entries between two looks at finished frames */
 #define VERIFIED_AT_ONCE  64 /* entries between two looks at the call */
@@ -38,6 +42,7 @@ struct pack {
 	struct pack_tail *tail;    /* owned; made when the walk has ended */
 	struct frame_queue *queue; /* owned */
 	struct thread_vec workers;
+	size_t dirs_each; /* descriptors of a worker, for directories */
 	struct index_frame_vec frames; /* written to the sink */
 	struct pack_result result;     /* as far as it is known */
 	struct pack_progress progress;
@@ -92,6 +97,7 @@ static int start_worker(struct pack *p)
 		.rootfd = p->rootfd,
 		.tree = p->tree,
 		.top = p->name,
+		.dirs = p->dirs_each,
 		.owner = p->options->preserve_owner,
 		.level = p->options->level,
 	};
@@ -116,6 +122,27 @@ static unsigned thread_count(unsigned wanted)
 	if (!wanted)
 		wanted = 1;
 	return wanted < THREADS_MAX ? wanted : THREADS_MAX;
+}
+
+/* Descriptors for all workers: the other half is for the walk and the store. */
+static size_t descriptors_for_workers(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur > 2 * WORKERS_HOLD)
+		return WORKERS_HOLD;
+	return (size_t)files.rlim_cur / 2;
+}
+
+/* Where descriptors are few, each worker keeps fewer directories open, as to open one
+ * again costs little; and only where that is not enough there are fewer workers. */
+static void share_descriptors(size_t held, unsigned *threads, size_t *ret_dirs_each)
+{
+	if (*threads > held / WORKER_LEAST)
+		*threads = held < WORKER_LEAST ? 1 : (unsigned)(held / WORKER_LEAST);
+	size_t each = held / *threads;
+	*ret_dirs_each = each < WORKER_LEAST  ? DIR_CACHE_LEAST
+			 : each > WORKER_MOST ? DIR_CACHE_SIZE
+					      : each - 1;
 }
 
 /* One worker is enough to go on. */
@@ -168,6 +195,7 @@ static int begin_walk(struct pack *p, struct error *e)
 static int begin(struct pack *p, struct error *e)
 {
 	unsigned threads = thread_count(p->options->threads);
+	share_descriptors(descriptors_for_workers(), &threads, &p->dirs_each);
 	p->tree = tree_new();
 	int r = p->tree ? glob_set_new(p->options->exclude, &p->excludes) : -ENOMEM;
 	if (r == 0)
@@ -342,7 +370,7 @@ static int verify_entry(struct pack *p, struct dir_cache *dirs, uint32_t i)
 static int verify_tree(struct pack *p, struct error *e)
 {
 	CLEANUP(cleanup_dir_cache)
-	struct dir_cache *dirs = dir_cache_new(p->rootfd, p->tree);
+	struct dir_cache *dirs = dir_cache_new(p->rootfd, p->tree, DIR_CACHE_SIZE);
 	int r = dirs ? 0 : -ENOMEM;
 	for (uint32_t i = 0; r == 0 && i < tree_count(p->tree); i++) {
 		r = verify_entry(p, dirs, i);

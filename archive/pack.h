@@ -32,7 +32,8 @@ struct pack_progress {
 
 struct pack_options {
 	int level;        /* zstd, 1 to 19 */
-	unsigned threads; /* 0: one for each processor this process may run on */
+	unsigned threads; /* 0: one for each processor this process may run on; fewer
+	                     where RLIMIT_NOFILE leaves no 3 descriptors for each */
 	bool preserve_owner;
 	bool reproducible;  /* every mtime becomes reproducible_mtime_s */
 	int64_t reproducible_mtime_s;

@@ -53,7 +53,7 @@ int packer_new(const struct packer_options *options, struct packer **ret)
 		return -ENOMEM;
 	p->options = *options;
 	member_init(&p->member);
-	p->dirs = dir_cache_new(options->rootfd, options->tree);
+	p->dirs = dir_cache_new(options->rootfd, options->tree, options->dirs);
 	p->hasher = hasher_new();
 	p->zstd = ZSTD_createCCtx();
 	if (!p->dirs || !p->hasher || !p->zstd)

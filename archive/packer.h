@@ -18,6 +18,7 @@ struct packer_options {
 	int rootfd;              /* borrowed */
 	const struct tree *tree; /* borrowed */
 	const char *top;         /* borrowed: what messages begin paths with */
+	size_t dirs;             /* descriptors for directories, as dir_cache_new() */
 	bool owner;
 	int level;
 };

@@ -40,7 +40,7 @@ static int set_up(void **state)
 	uint32_t b = meet(&f.dir, f.tree, a, "b", "a/b");
 	f.file = meet(&f.dir, f.tree, b, "file", "a/b/file");
 	f.rootfd = open(f.dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	f.dirs = dir_cache_new(f.rootfd, f.tree);
+	f.dirs = dir_cache_new(f.rootfd, f.tree, DIR_CACHE_SIZE);
 	*state = &f;
 	return 0;
 }
@@ -153,11 +153,14 @@ static void any_directory_is_reached(void **state)
 		uint32_t parent = i ? deep[i - 1] : 0;
 		deep[i] = meet(&f->dir, f->tree, parent, "d", buf_str(&path));
 	}
-	for (int i = 0; i < 4 * COUNT; i++) {
+	CLEANUP(cleanup_dir_cache)
+	struct dir_cache *least = dir_cache_new(f->rootfd, f->tree, DIR_CACHE_LEAST);
+	for (int i = 0; i < 8 * COUNT; i++) {
+		struct dir_cache *dirs = i < 4 * COUNT ? f->dirs : least;
 		uint32_t dir = i % 2 ? deep[i * 7 % COUNT] : wide[i * 5 % COUNT];
 		int fd;
 		struct stat st;
-		assert_int_equal(dir_cache_open(f->dirs, dir, &fd), 0);
+		assert_int_equal(dir_cache_open(dirs, dir, &fd), 0);
 		assert_int_equal(fstat(fd, &st), 0);
 		assert_true(st.st_ino == tree_entry(f->tree, dir)->inode);
 	}

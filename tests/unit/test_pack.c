@@ -1,6 +1,7 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "archive/archive.h"
 #include "archive/format.h"
@@ -463,6 +464,36 @@ static void what_the_file_system_says_is_a_failure(void **state)
 	}
 }
 
+/* Many processors are no reason to run out of descriptors. */
+static void as_many_directories_are_open_as_may_be(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	for (int i = 0; i < 2000; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "a/%d/b%d/file", i % 7, i);
+		write_noise(&dir, name, 3000, (uint32_t)i);
+	}
+	struct pack_options options = plain;
+	CLEANUP(receiver_finish) struct receiver one = RECEIVER;
+	struct pack_result first, result;
+	pack_well(&dir, &options, &one, &first);
+	static const rlim_t limits[] = {512, 80};
+	options.threads = 64;
+	for (size_t i = 0; i < 2; i++) {
+		CLEANUP(receiver_finish) struct receiver r = RECEIVER;
+		struct rlimit before, low;
+		assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+		low = (struct rlimit){limits[i], before.rlim_max};
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+		struct error e = {0};
+		int code = pack_into(&dir, &options, CALL_PATIENT, &r, &result, &e);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		if (code < 0)
+			fail_msg("%s", e.text);
+		assert_true(digest_equal(&result.identity, &first.identity));
+	}
+}
+
 /* 600 MiB of nothing: read in no time, and a thousand times smaller in the index too. */
 static void a_hole_costs_little(void **state)
 {
@@ -525,6 +556,7 @@ int main(void)
 		cmocka_unit_test(options_reach_the_index),
 		cmocka_unit_test(levels_are_those_of_zstd),
 		cmocka_unit_test(what_the_file_system_says_is_a_failure),
+		cmocka_unit_test(as_many_directories_are_open_as_may_be),
 		cmocka_unit_test(a_hole_costs_little),
 		cmocka_unit_test(progress_ends_with_everything),
 	};

@@ -3,7 +3,8 @@
  *
  * The bytes go into a file without a key (fetch/file_temp.h), which gets the key's name
  * when they are complete: by link(2), which fails when there is one, so that the first
- * writer wins; or by rename(2) to overwrite.
+ * writer wins; or by rename(2) to overwrite. There are file systems where only the last
+ * can be; there a look comes first, if the caller takes that for enough.
  *
  * A folder cannot hold both the key "a" and the key "a/b"; who comes second is told so.
  * An empty directory in the way is a remnant of keys that were deleted, and is removed.
@@ -26,6 +27,7 @@ struct file_publication {
 	struct store_file *store; /* borrowed */
 	char *key;                /* owned */
 	bool overwrite;
+	bool unsafe; /* a look is enough */
 	int root; /* owned: the store's folder */
 	struct file_temp temp;
 };
@@ -90,6 +92,31 @@ static int clear_the_way(
 		p->key, p->store->path);
 }
 
+static int look_and_replace(struct file_publication *p, int dir, const char *name)
+{
+	struct stat st;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return errno == ENOENT ? file_temp_replace(&p->temp, p->root, dir, name) : -errno;
+}
+
+static int give_name(struct file_publication *p, int dir, const char *name)
+{
+	if (p->overwrite)
+		return file_temp_replace(&p->temp, p->root, dir, name);
+	int r = file_temp_link(&p->temp, dir, name);
+	return r == -EOPNOTSUPP && p->unsafe ? look_and_replace(p, dir, name) : r;
+}
+
+static int refuse_condition(const struct file_publication *p, struct error *e)
+{
+	return error_set(e, -EOPNOTSUPP,
+		"the file system of '%s' has neither hard links nor a rename that "
+		"replaces nothing, so two writers of '%s' could overwrite each other "
+		"unseen",
+		p->store->path, p->key);
+}
+
 /* One try to give the file its name. 0, -EEXIST, -ENOENT; others fill e. */
 static int try_to_publish(struct file_publication *p, struct error *e)
 {
@@ -98,13 +125,13 @@ static int try_to_publish(struct file_publication *p, struct error *e)
 	CLEANUP(cleanup_close) int dir = beneath_make_directory(p->root, path);
 	if (dir == -ENOTDIR || dir == -ELOOP)
 		return say_not_a_directory(p, e);
-	int r = dir < 0        ? dir
-		: p->overwrite ? file_temp_replace(&p->temp, p->root, dir, name)
-			       : file_temp_link(&p->temp, dir, name);
+	int r = dir < 0 ? dir : give_name(p, dir, name);
 	if (r == -EISDIR)
 		r = -EEXIST;
 	if (r == 0 || r == -EEXIST || r == -ENOENT)
 		return r;
+	if (r == -EOPNOTSUPP && !p->overwrite && !p->unsafe)
+		return refuse_condition(p, e);
 	return error_set_errno(
 		e, r, "cannot publish key '%s' in '%s'", p->key, p->store->path);
 }
@@ -216,6 +243,7 @@ int store_file_publish(struct store *base, const struct call *call, const char *
 		.store = (struct store_file *)base,
 		.key = strdup(key),
 		.overwrite = options->condition == PUBLISH_OVERWRITE,
+		.unsafe = options->condition == PUBLISH_UNSAFE_OVERWRITE,
 		.root = -1,
 		.temp = FILE_TEMP_INIT,
 	};

@@ -104,6 +104,13 @@ static int link_unnamed(int fd, int dir, const char *name)
 	return linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
+/* Said of a way to give a name, not of this file or this name. */
+static bool is_no_way(int error)
+{
+	return error == EINVAL || error == ENOSYS || error == EPERM ||
+	       error == EOPNOTSUPP;
+}
+
 /* One step where the file system can; else the file has two names for a moment. */
 static int link_named(struct file_temp *t, int dir, const char *name)
 {
@@ -111,7 +118,7 @@ static int link_named(struct file_temp *t, int dir, const char *name)
 		t->name[0] = '\0';
 		return 0;
 	}
-	if (errno != EINVAL && errno != ENOSYS && errno != EPERM)
+	if (!is_no_way(errno))
 		return -errno;
 	if (linkat(t->dir, t->name, dir, name, 0) < 0)
 		return -errno;
@@ -127,10 +134,13 @@ static int flush(int fd)
 int file_temp_link(struct file_temp *t, int dir, const char *name)
 {
 	int r = flush(t->fd);
-	if (r == 0)
-		r = t->name[0] ? link_named(t, dir, name)
-			       : link_unnamed(t->fd, dir, name);
-	return r < 0 ? r : flush(dir);
+	if (r < 0)
+		return r;
+	r = t->name[0] ? link_named(t, dir, name)
+		       : link_unnamed(t->fd, dir, name);
+	if (r < 0)
+		return is_no_way(-r) ? -EOPNOTSUPP : r;
+	return flush(dir);
 }
 
 static int give_name(struct file_temp *t, int root)

@@ -31,7 +31,8 @@ int file_temp_new(int root, bool named, struct file_temp *ret);
 void file_temp_finish(struct file_temp *t);
 
 /* Makes the content reach the disk, then gives the file the name dir/name unless there is
- * one: 0, -EEXIST, -ENOENT (dir was removed meanwhile), -errno. */
+ * one: 0, -EEXIST, -ENOENT (dir was removed meanwhile), -EOPNOTSUPP (the file system
+ * cannot heed what is there), -errno. */
 int file_temp_link(struct file_temp *t, int dir, const char *name);
 
 /* The same, but what has that name is replaced. root as for file_temp_new(). -EISDIR: a

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -15,7 +16,8 @@
 /* What the file system is like. */
 static struct {
 	bool no_link_counts;
-	bool locked; /* whatever it is, by somebody else */
+	bool locked;  /* whatever it is, by somebody else */
+	int no_links; /* nor unnamed files, nor a rename that replaces nothing: it says this */
 } disk;
 
 /* fstat(2), by the name that it has where offsets have 64 bits. */
@@ -36,6 +38,41 @@ int __wrap_flock(int fd, int operation)
 	if (!disk.locked)
 		return __real_flock(fd, operation);
 	errno = EWOULDBLOCK;
+	return -1;
+}
+
+int __real_linkat(int from, const char *old, int to, const char *new, int flags);
+int __wrap_linkat(int from, const char *old, int to, const char *new, int flags);
+int __wrap_linkat(int from, const char *old, int to, const char *new, int flags)
+{
+	if (!disk.no_links)
+		return __real_linkat(from, old, to, new, flags);
+	errno = disk.no_links;
+	return -1;
+}
+
+int __real_renameat2(int from, const char *old, int to, const char *new, unsigned flags);
+int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags);
+int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+	if (!disk.no_links)
+		return __real_renameat2(from, old, to, new, flags);
+	errno = disk.no_links;
+	return -1;
+}
+
+int __real_openat64(int dir, const char *path, int flags, ...);
+int __wrap_openat64(int dir, const char *path, int flags, ...);
+int __wrap_openat64(int dir, const char *path, int flags, ...)
+{
+	va_list more;
+	va_start(more, flags);
+	bool makes = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
+	mode_t mode = makes ? va_arg(more, mode_t) : 0;
+	va_end(more);
+	if (!disk.no_links || (flags & O_TMPFILE) != O_TMPFILE)
+		return __real_openat64(dir, path, flags, mode);
+	errno = EOPNOTSUPP;
 	return -1;
 }
 
@@ -391,6 +428,60 @@ static void a_folder_behind_a_link_to_nothing_is_not_made(void **state)
 	assert_int_equal(scratch_count(&dir, ""), 1);
 }
 
+/* --- without hard links --- */
+
+/* CIFS and much of FUSE. */
+static const int no_links[] = {EPERM, EOPNOTSUPP, ENOSYS};
+
+static int restore_disk(void **state)
+{
+	disk.no_links = 0;
+	return 0;
+}
+
+static void without_links_the_first_writer_cannot_win(void **state)
+{
+	for (size_t i = 0; i < 3; i++) {
+		CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+		CLEANUP(cleanup_store) struct store *s = store_at(dir.path);
+		struct publish_result result;
+		struct error e = {0};
+		disk.no_links = no_links[i];
+		assert_int_equal(publish(s, "a/k", "x", PUBLISH_IF_ABSENT, &result, &e),
+			-EOPNOTSUPP);
+		assert_non_null(strstr(e.text, "could overwrite each other unseen"));
+		assert_int_equal(scratch_count(&dir, ""), 0);
+		assert_int_equal(
+			publish(s, "a/k", "y", PUBLISH_OVERWRITE, &result, NULL), 0);
+		assert_content(s, "a/k", "y");
+		assert_int_equal(scratch_count(&dir, ""), 1);
+	}
+}
+
+static void without_links_a_look_may_do(void **state)
+{
+	for (size_t i = 0; i < 3; i++) {
+		CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+		CLEANUP(cleanup_store) struct store *s = store_at(dir.path);
+		CLEANUP(cleanup_publication) struct publication *late = NULL;
+		struct publish_options options = {.condition = PUBLISH_UNSAFE_OVERWRITE};
+		struct publish_result result;
+		disk.no_links = no_links[i];
+		assert_int_equal(publication_begin(
+					 s, CALL_PATIENT, "a/k", &options, &late, NULL),
+			0);
+		assert_int_equal(publication_write(late, CALL_PATIENT, "late", 4, NULL), 0);
+		assert_int_equal(publish(s, "a/k", "first", PUBLISH_UNSAFE_OVERWRITE,
+					 &result, NULL),
+			0);
+		assert_int_equal(result.outcome, PUBLISHED);
+		assert_int_equal(
+			publication_finish(late, CALL_PATIENT, NULL, &result, NULL), 0);
+		assert_int_equal(result.outcome, ALREADY_PUBLISHED);
+		assert_content(s, "a/k", "first");
+	}
+}
+
 /* --- racing --- */
 
 struct racer {
@@ -617,6 +708,9 @@ int main(void)
 		cmocka_unit_test(an_empty_directory_is_no_obstacle),
 		cmocka_unit_test(a_link_under_the_key_is_not_written_through),
 		cmocka_unit_test(a_folder_behind_a_link_to_nothing_is_not_made),
+		cmocka_unit_test_teardown(
+			without_links_the_first_writer_cannot_win, restore_disk),
+		cmocka_unit_test_teardown(without_links_a_look_may_do, restore_disk),
 		cmocka_unit_test(of_16_threads_one_wins),
 		cmocka_unit_test(of_16_processes_one_wins),
 		cmocka_unit_test(the_dead_are_swept_and_the_living_are_not),

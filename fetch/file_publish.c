@@ -132,8 +132,9 @@ static int try_to_publish(struct file_publication *p, struct error *e)
 		return r;
 	if (r == -EOPNOTSUPP && !p->overwrite && !p->unsafe)
 		return refuse_condition(p, e);
-	return error_set_errno(
-		e, r, "cannot publish key '%s' in '%s'", p->key, p->store->path);
+	return error_recode(error_set_errno(e, r, "cannot publish key '%s' in '%s'",
+				    p->key, p->store->path),
+		e);
 }
 
 /* 0: published; -EEXIST: somebody was first, *ret is of theirs; -EAGAIN: what was in the
@@ -229,6 +230,26 @@ static int begin(struct file_publication *p, struct error *e)
 	r = file_temp_new(p->root, false, &p->temp);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot write into '%s'", p->store->path);
+	if (!p->overwrite && !p->unsafe && file_temp_try_link(p->root) == -EOPNOTSUPP)
+		return refuse_condition(p, e);
+	return 0;
+}
+
+/* A folder that is yet to be made is taken to be like most. */
+int store_file_probe(struct store *base, const struct call *call, unsigned racers,
+	unsigned rounds, struct probe_answer *ret, struct error *e)
+{
+	const struct store_file *s = (const struct store_file *)base;
+	struct error why = {0};
+	CLEANUP(cleanup_close) int root = store_file_root(s, &why);
+	int r = root == -ENOENT ? 0 : root < 0 ? root : file_temp_try_link(root);
+	if (r < 0 && r != -EOPNOTSUPP) {
+		if (root >= 0)
+			error_set_errno(&why, r, "cannot write into '%s'", s->path);
+		error_copy(e, &why);
+		return r;
+	}
+	*ret = (struct probe_answer){.put = r == 0 ? HONOUR_ATOMIC : HONOUR_NO};
 	return 0;
 }
 

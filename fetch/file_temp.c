@@ -97,18 +97,20 @@ void file_temp_finish(struct file_temp *t)
 	cleanup_close(&t->dir);
 }
 
-static int link_unnamed(int fd, int dir, const char *name)
-{
-	char proc[PROC_NAME_SIZE];
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	return linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-}
-
 /* Said of a way to give a name, not of this file or this name. */
 static bool is_no_way(int error)
 {
 	return error == EINVAL || error == ENOSYS || error == EPERM ||
 	       error == EOPNOTSUPP;
+}
+
+static int link_unnamed(int fd, int dir, const char *name)
+{
+	char proc[PROC_NAME_SIZE];
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	return is_no_way(errno) ? -EOPNOTSUPP : -errno;
 }
 
 /* One step where the file system can; else the file has two names for a moment. */
@@ -121,7 +123,7 @@ static int link_named(struct file_temp *t, int dir, const char *name)
 	if (!is_no_way(errno))
 		return -errno;
 	if (linkat(t->dir, t->name, dir, name, 0) < 0)
-		return -errno;
+		return is_no_way(errno) ? -EOPNOTSUPP : -errno;
 	drop_name(t);
 	return 0;
 }
@@ -138,9 +140,22 @@ int file_temp_link(struct file_temp *t, int dir, const char *name)
 		return r;
 	r = t->name[0] ? link_named(t, dir, name)
 		       : link_unnamed(t->fd, dir, name);
-	if (r < 0)
-		return is_no_way(-r) ? -EOPNOTSUPP : r;
-	return flush(dir);
+	return r < 0 ? r : flush(dir);
+}
+
+int file_temp_try_link(int root)
+{
+	CLEANUP(file_temp_finish) struct file_temp t = FILE_TEMP_INIT;
+	char name[NONCE_SIZE];
+	int r = file_temp_new(root, false, &t);
+	if (r < 0 || !t.name[0])
+		return r;
+	r = nonce_new(name);
+	if (r == 0)
+		r = link_named(&t, t.dir, name);
+	if (r == 0)
+		unlinkat(t.dir, name, 0);
+	return r;
 }
 
 static int give_name(struct file_temp *t, int root)

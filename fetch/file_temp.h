@@ -35,8 +35,12 @@ void file_temp_finish(struct file_temp *t);
  * cannot heed what is there), -errno. */
 int file_temp_link(struct file_temp *t, int dir, const char *name);
 
-/* The same, but what has that name is replaced. root as for file_temp_new(). -EISDIR: a
- * directory has it. */
+/* Can the file system do that? Where there are unnamed files it can. 0; -EOPNOTSUPP;
+ * others as file_temp_new(). */
+int file_temp_try_link(int root);
+
+/* As file_temp_link(), but what has that name is replaced. root as for file_temp_new().
+ * -EISDIR: a directory has it. */
 int file_temp_replace(struct file_temp *t, int root, int dir, const char *name);
 
 /* Removes named files whose makers have died. */

@@ -42,11 +42,11 @@ static const char *cache_dir(const struct store *s)
 int probe_known(struct store *s, struct probe_answer *ret)
 {
 	CLEANUP(buf_finish) struct buf scope = BUF_INIT(SCOPE_MAX);
-	if (!s->ops->probe_scope) {
+	if (!s->ops->probe) {
 		*ret = (struct probe_answer){.put = HONOUR_ATOMIC};
 		return 0;
 	}
-	if (s->ops->probe_scope(s, &scope) < 0)
+	if (!s->ops->probe_scope || s->ops->probe_scope(s, &scope) < 0)
 		return -ENOENT;
 	if (is_documented(buf_str(&scope))) {
 		*ret = (struct probe_answer){HONOUR_ATOMIC, HONOUR_ATOMIC, 0};
@@ -80,7 +80,7 @@ int probe_ask(struct store *s, const struct call *call, unsigned racers, unsigne
 	answer.when_s = clock_realtime_s();
 	log_debug("'%s' honours conditions: put %d, complete %d", s->name, answer.put,
 		answer.complete);
-	if (*cache_dir(s))
+	if (*cache_dir(s) && s->ops->probe_scope)
 		keep(s, &answer);
 	*ret = answer;
 	return 0;

@@ -184,6 +184,7 @@ static const struct store_ops file_ops = {
 	.stat_object = file_stat_object,
 	.list = store_file_list,
 	.publish = store_file_publish,
+	.probe = store_file_probe,
 	.stats = file_stats,
 	.free = file_free,
 };

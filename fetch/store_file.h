@@ -42,5 +42,7 @@ int store_file_list(struct store *s, const struct call *call, const char *prefix
 	bool deep, list_fn *fn, void *arg, struct error *e);
 int store_file_publish(struct store *s, const struct call *call, const char *key,
 	const struct publish_options *options, struct publication **ret, struct error *e);
+int store_file_probe(struct store *s, const struct call *call, unsigned racers,
+	unsigned rounds, struct probe_answer *ret, struct error *e);
 
 #endif

@@ -25,8 +25,9 @@ struct store_ops {
 		const struct publish_options *options, struct publication **ret,
 		struct error *e);
 	/* The scope a probe's answer holds for ("s3 http://host bucket"), appended to
-	 * ret; NULL for a kind that needs no probe. */
+	 * ret; NULL for a kind whose answers are not kept. */
 	int (*probe_scope)(struct store *s, struct buf *ret);
+	/* NULL for a kind that needs none, and honours the condition. */
 	int (*probe)(struct store *s, const struct call *call, unsigned racers,
 		unsigned rounds, struct probe_answer *ret, struct error *e);
 	void (*warm)(struct store *s, unsigned connections); /* NULL: nothing to do */

@@ -48,9 +48,9 @@ int error_set_errno(struct error *e, int code, const char *format, ...)
 int error_prefix(struct error *e, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* What the system said of a file that is no key's, e.g. one that is packed: -EIO where it
- * would be taken for what such a code means throughout Larder. Returns the code, and puts
- * it into *e (which may be NULL); the sentence stays. */
+/* For what the system said of a file, e.g. of one that is packed: -EIO where it would be
+ * taken for what such a code means throughout Larder. Returns the code, and puts it into
+ * *e (which may be NULL); the sentence stays. */
 int error_recode(int code, struct error *e);
 
 /* Copies src over dst; either may be NULL. */

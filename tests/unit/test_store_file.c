@@ -17,7 +17,8 @@
 static struct {
 	bool no_link_counts;
 	bool locked;  /* whatever it is, by somebody else */
-	int no_links; /* nor unnamed files, nor a rename that replaces nothing: it says this */
+	int no_links; /* nor unnamed files, nor a rename that replaces nothing: its word */
+	bool no_unnamed; /* files: O_TMPFILE */
 } disk;
 
 /* fstat(2), by the name that it has where offsets have 64 bits. */
@@ -70,7 +71,8 @@ int __wrap_openat64(int dir, const char *path, int flags, ...)
 	bool makes = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
 	mode_t mode = makes ? va_arg(more, mode_t) : 0;
 	va_end(more);
-	if (!disk.no_links || (flags & O_TMPFILE) != O_TMPFILE)
+	bool refused = disk.no_links || disk.no_unnamed;
+	if (!refused || (flags & O_TMPFILE) != O_TMPFILE)
 		return __real_openat64(dir, path, flags, mode);
 	errno = EOPNOTSUPP;
 	return -1;
@@ -436,7 +438,30 @@ static const int no_links[] = {EPERM, EOPNOTSUPP, ENOSYS};
 static int restore_disk(void **state)
 {
 	disk.no_links = 0;
+	disk.no_unnamed = false;
 	return 0;
+}
+
+static enum honour honoured(struct store *s)
+{
+	struct probe_answer answer;
+	struct error e = {0};
+	if (probe_ask(s, CALL_PATIENT, 0, 0, &answer, &e) < 0)
+		fail_msg("%s", e.text);
+	return answer.put;
+}
+
+static void a_folder_honours_the_condition(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_store) struct store *s = store_at(dir.path);
+	CLEANUP(cleanup_store) struct store *none = store_at(scratch_path(&dir, "none"));
+	assert_int_equal(honoured(s), HONOUR_ATOMIC);
+	disk.no_unnamed = true;
+	assert_int_equal(honoured(s), HONOUR_ATOMIC);
+	assert_int_equal(scratch_count(&dir, ""), 0);
+	assert_int_equal(honoured(none), HONOUR_ATOMIC);
+	assert_int_equal(access(scratch_path(&dir, "none"), F_OK), -1);
 }
 
 static void without_links_the_first_writer_cannot_win(void **state)
@@ -447,14 +472,37 @@ static void without_links_the_first_writer_cannot_win(void **state)
 		struct publish_result result;
 		struct error e = {0};
 		disk.no_links = no_links[i];
-		assert_int_equal(publish(s, "a/k", "x", PUBLISH_IF_ABSENT, &result, &e),
+		struct publish_options options = {.condition = PUBLISH_IF_ABSENT};
+		struct publication *p = NULL;
+		assert_int_equal(
+			publication_begin(s, CALL_PATIENT, "a/k", &options, &p, &e),
 			-EOPNOTSUPP);
 		assert_non_null(strstr(e.text, "could overwrite each other unseen"));
 		assert_int_equal(scratch_count(&dir, ""), 0);
+		assert_int_equal(honoured(s), HONOUR_NO);
 		assert_int_equal(
 			publish(s, "a/k", "y", PUBLISH_OVERWRITE, &result, NULL), 0);
 		assert_content(s, "a/k", "y");
 		assert_int_equal(scratch_count(&dir, ""), 1);
+	}
+}
+
+/* Below the folder there may be another file system. */
+static void that_there_are_no_links_may_show_at_the_end(void **state)
+{
+	for (size_t i = 0; i < 3; i++) {
+		CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+		CLEANUP(cleanup_store) struct store *s = store_at(dir.path);
+		CLEANUP(cleanup_publication) struct publication *p = NULL;
+		struct publish_options options = {.condition = PUBLISH_IF_ABSENT};
+		struct publish_result result;
+		disk.no_links = 0;
+		disk.no_unnamed = true;
+		assert_int_equal(
+			publication_begin(s, CALL_PATIENT, "k", &options, &p, NULL), 0);
+		disk.no_links = no_links[i];
+		assert_int_equal(publication_finish(p, CALL_PATIENT, NULL, &result, NULL),
+			-EOPNOTSUPP);
 	}
 }
 
@@ -470,7 +518,8 @@ static void without_links_a_look_may_do(void **state)
 		assert_int_equal(publication_begin(
 					 s, CALL_PATIENT, "a/k", &options, &late, NULL),
 			0);
-		assert_int_equal(publication_write(late, CALL_PATIENT, "late", 4, NULL), 0);
+		assert_int_equal(
+			publication_write(late, CALL_PATIENT, "late", 4, NULL), 0);
 		assert_int_equal(publish(s, "a/k", "first", PUBLISH_UNSAFE_OVERWRITE,
 					 &result, NULL),
 			0);
@@ -708,8 +757,11 @@ int main(void)
 		cmocka_unit_test(an_empty_directory_is_no_obstacle),
 		cmocka_unit_test(a_link_under_the_key_is_not_written_through),
 		cmocka_unit_test(a_folder_behind_a_link_to_nothing_is_not_made),
+		cmocka_unit_test_teardown(a_folder_honours_the_condition, restore_disk),
 		cmocka_unit_test_teardown(
 			without_links_the_first_writer_cannot_win, restore_disk),
+		cmocka_unit_test_teardown(
+			that_there_are_no_links_may_show_at_the_end, restore_disk),
 		cmocka_unit_test_teardown(without_links_a_look_may_do, restore_disk),
 		cmocka_unit_test(of_16_threads_one_wins),
 		cmocka_unit_test(of_16_processes_one_wins),

@@ -131,7 +131,8 @@ static int ask(struct creds *c, const struct call *call, struct fresh *f, struct
 	struct creds_context x = {.settings = &c->settings,
 		.paths = &c->paths,
 		.call = call,
-		.net.ca_bundle = c->settings.ca_bundle};
+		.net = {.ca_bundle = c->settings.ca_bundle,
+			.stall_timeout_ns = c->settings.stall_timeout_ns}};
 	f->stamp = profile_stamp_of(&c->paths);
 	int r = f->winner ? f->winner->get(&x, f->credentials, e)
 			  : ask_all(&x, &f->winner, f->credentials, e);

@@ -28,8 +28,8 @@
 
 struct creds;
 
-/* settings: profile, region, ca_bundle; copied. 0, -ENOMEM, -EINVAL for a broken file
- * that was named explicitly. No network yet. */
+/* settings: profile, region, ca_bundle, stall_timeout_ns; copied. 0, -ENOMEM, -EINVAL for
+ * a broken file that was named explicitly. No network yet. */
 int creds_new(const struct settings *settings, struct creds **ret, struct error *e);
 void creds_free(struct creds *c); /* no creds_get() may be under way */
 DEFINE_CLEANUP(cleanup_creds, struct creds, creds_free);

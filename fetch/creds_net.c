@@ -27,8 +27,10 @@ static int get_transfer(
 	struct creds_net *n, bool near, struct transfer **ret, struct error *e)
 {
 	struct transfer **t = near ? &n->near : &n->far;
+	/* A near service's attempts have a limit, which may be a longer one. */
 	struct transfer_options o = {.concurrency = 1,
 		.connect_timeout_ns = CONNECT_NS,
+		.stall_timeout_ns = near ? 0 : n->stall_timeout_ns,
 		.ca_bundle = n->ca_bundle,
 		.no_proxy = near};
 	int r = *t ? 0 : transfer_new(&o, t, e);

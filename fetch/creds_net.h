@@ -16,9 +16,10 @@
 #include "fetch/transfer.h"
 
 struct creds_net {
-	const char *ca_bundle; /* borrowed; NULL: the system's */
-	struct transfer *far;  /* owned; NULL until needed */
-	struct transfer *near; /* owned; the same */
+	const char *ca_bundle;     /* borrowed; NULL: the system's */
+	uint64_t stall_timeout_ns; /* of what is far; 0: none */
+	struct transfer *far;      /* owned; NULL until needed */
+	struct transfer *near;     /* owned; the same */
 };
 
 void creds_net_finish(struct creds_net *n);
@@ -30,17 +31,17 @@ struct creds_request {
 	const void *body;
 	size_t body_len;
 	bool near;           /* on this machine or its link: no proxy, no patience */
-	uint64_t timeout_ns; /* of one attempt; 0: the call's deadline alone */
+	uint64_t timeout_ns; /* of one attempt; 0: while it does not stall */
 	unsigned attempts;   /* at least 1 */
 	/* Is an answer of another status to be taken as a 429? NULL: none is. */
 	bool (*says_busy)(const struct http_response *answer);
 };
 
-/* Asks, and asks again after a 429, a 5xx, a broken connection or an attempt that timed
- * out, while attempts and the call's deadline last. 0 when an answer of whatever status
- * came: creds_answer_finish() it. -ETIMEDOUT the call's deadline, without waiting for it
- * where it comes before the next attempt; -ECANCELED, also between attempts; -ENOMEM,
- * -ETIME no answer within the last attempt's time, -EIO other failures. */
+/* Asks, and asks again after a 429, a 5xx, a broken connection or an attempt that stalled
+ * or timed out, while attempts and the call's deadline last. 0 when an answer of whatever
+ * status came: creds_answer_finish() it. -ETIMEDOUT the call's deadline, without waiting
+ * for it where it comes before the next attempt; -ECANCELED, also between attempts;
+ * -ENOMEM, -ETIME the last attempt stalled or timed out, -EIO other failures. */
 int creds_net_ask(struct creds_net *n, const struct call *call,
 	const struct creds_request *request, struct http_response *ret, struct error *e);
 

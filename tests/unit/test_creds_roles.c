@@ -118,6 +118,17 @@ static void a_silent_service_meets_the_deadline(void **state)
 	http_script_stop(s);
 }
 
+/* Also where its caller has no deadline, as larder commit has none. */
+static void a_silent_service_is_not_waited_for_long(void **state)
+{
+	struct answers a = {0};
+	struct http_script *s = begin_web_identity(&a);
+	set_option("stall-timeout", "100ms");
+	assert_failure(-EIO, "' does not answer");
+	assert_int_equal(http_script_requests(s), 3);
+	http_script_stop(s);
+}
+
 static void *fire_once_asked(void *arg)
 {
 	void **both = arg;
@@ -288,6 +299,7 @@ int main(void)
 		TEST(a_refusal_shows_its_code_alone),
 		TEST(a_wrong_answer_is_no_credentials),
 		TEST(a_silent_service_meets_the_deadline),
+		TEST(a_silent_service_is_not_waited_for_long),
 		TEST(a_silent_service_can_be_given_up),
 		TEST(web_identity_must_be_whole),
 		TEST(a_role_is_assumed_with_anothers_keys),

@@ -131,6 +131,7 @@ static int ask(struct creds *c, const struct call *call, struct fresh *f, struct
 	struct creds_context x = {.settings = &c->settings,
 		.paths = &c->paths,
 		.call = call,
+		.renewal = f->winner != NULL,
 		.net = {.ca_bundle = c->settings.ca_bundle,
 			.stall_timeout_ns = c->settings.stall_timeout_ns}};
 	f->stamp = profile_stamp_of(&c->paths);

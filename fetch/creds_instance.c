@@ -112,11 +112,11 @@ static size_t first_line(const struct buf *body)
 	return len;
 }
 
-/* No answer, or one that is no token: this is not EC2. */
+/* No answer, or one that is no token: this is not EC2, unless it was before. */
 static int nobody_there(const struct visit *v, struct error *e)
 {
-	return error_set(
-		e, -ENOENT, "no instance metadata service answers at '%s'", v->origin);
+	return error_set(e, v->x->renewal ? -EIO : -ENOENT,
+		"no instance metadata service answers at '%s'", v->origin);
 }
 
 static int fetch_token(struct visit *v, struct error *e)

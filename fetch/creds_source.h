@@ -25,6 +25,7 @@ struct creds_context {
 	const struct settings *settings;
 	const struct profile_paths *paths;
 	const struct call *call;
+	bool renewal; /* the source has answered before: it is there, whoever is silent */
 	struct creds_net net;
 	struct profile_files files; /* see creds_context_files() */
 	bool has_files;

@@ -317,6 +317,64 @@ static void a_silent_instance_is_not_waited_for_long(void **state)
 	http_script_stop(s);
 }
 
+/* What comes is taken for refused by the store, so that the next call renews it. */
+static void assert_renewal(struct creds *c, int expected, const char *word)
+{
+	struct credentials used = {0};
+	struct error e = {0};
+	setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "1", 1);
+	int r = creds_get(c, CALL_PATIENT, &used, &e);
+	if (r != expected || !strstr(e.text, word))
+		print_error("%d: %s\n", r, e.text);
+	assert_int_equal(r, expected);
+	assert_non_null(strstr(e.text, word));
+	creds_refused(c, &used);
+}
+
+static struct creds *first_credentials(void)
+{
+	struct creds *c;
+	assert_int_equal(creds_new(&settings, &c, NULL), 0);
+	assert_renewal(c, 0, "");
+	return c;
+}
+
+/* Nobody has refused anything: the machine is an instance, and was one a moment ago. */
+static void an_instance_that_falls_silent_is_no_refusal(void **state)
+{
+	static const char *const profiles[] = {"",
+		"[default]\nrole_arn = " ROLE "\ncredential_source = "
+		"Ec2InstanceMetadata\n"};
+	for (size_t n = 0; n < sizeof(profiles) / sizeof(profiles[0]); n++) {
+		struct instance i = {0};
+		struct answers a = {.status = "200 OK", .body = STS_ANSWER("R")};
+		struct http_script *s = begin_instance(&i),
+				   *sts = http_script_start(answer, &a);
+		setenv("AWS_ENDPOINT_URL_STS", http_script_origin(sts), 1);
+		aws_write(".aws/config", profiles[n]);
+		struct creds *c = first_credentials();
+		i.silent = true;
+		assert_renewal(c, -EIO, "no instance metadata service answers at 'http");
+		http_script_stop(s);
+		assert_renewal(c, -EIO, "no instance metadata service answers at 'http");
+		creds_free(c);
+		http_script_stop(sts);
+	}
+}
+
+static void a_role_that_was_taken_away_is_a_refusal(void **state)
+{
+	struct instance i = {0};
+	struct http_script *s = begin_instance(&i);
+	struct creds *c = first_credentials();
+	i.roles_status = "404 Not Found";
+	assert_renewal(c, -EKEYREJECTED, "no credentials any more: the instance at");
+	i.token_status = "403 Forbidden";
+	assert_renewal(c, -EKEYREJECTED, "no credentials any more: the instance meta");
+	creds_free(c);
+	http_script_stop(s);
+}
+
 static void an_odd_endpoint_is_named(void **state)
 {
 	unsetenv("AWS_EC2_METADATA_DISABLED");
@@ -355,6 +413,8 @@ int main(void)
 		TEST(a_pause_of_a_busy_service_can_be_given_up),
 		TEST(a_pause_of_a_busy_service_meets_the_deadline),
 		TEST(a_silent_instance_is_not_waited_for_long),
+		TEST(an_instance_that_falls_silent_is_no_refusal),
+		TEST(a_role_that_was_taken_away_is_a_refusal),
 		TEST(an_odd_endpoint_is_named),
 		TEST(a_role_can_stand_on_the_instance),
 	};

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fetch/origin.h"
 #include "fetch/s3_error.h"
 
 /* --- refusals ---------------------------------------------------------------------- */
@@ -19,11 +20,13 @@ static int refuse_moved(const struct http_target *t, const struct http_response 
 	struct error *e)
 {
 	const char *location = response->fields.location;
+	char shown[URL_DISPLAY_SIZE];
 	if (moved_to_directory(t, location))
 		return error_set(
 			e, -ENOENT, "there is no key '%s' in '%s'", t->key, t->store);
+	url_display(location, shown);
 	return error_set(e, -EIO, "'%s' in '%s' has moved to '%s' (status %d)", t->key,
-		t->store, location, response->status);
+		t->store, shown, response->status);
 }
 
 static void read_error(const struct http_response *response, struct s3_error *ret)

@@ -23,11 +23,20 @@ static const char *last_at(const char *text)
 	return found;
 }
 
+/* Behind "scheme://" or "//", where user information may begin. */
+static const char *find_authority(const char *url)
+{
+	const char *colon = url + strcspn(url, ":/?#@");
+	if (!strncmp(colon, "://", 3))
+		return colon + 3;
+	return strncmp(url, "//", 2) ? url : url + 2;
+}
+
 void url_display(const char *url, char ret[static URL_DISPLAY_SIZE])
 {
-	const char *authority = strstr(url, "://");
-	const char *at = authority ? last_at(authority) : NULL;
-	int scheme = authority ? (int)(authority + 3 - url) : 0;
+	const char *authority = find_authority(url);
+	const char *at = strstr(url, "//") ? last_at(authority) : NULL;
+	int scheme = (int)(authority - url);
 	if (scheme > 32)
 		scheme = 32;
 	const char *shown = at ? at : url + scheme;

@@ -26,8 +26,9 @@ int origin_parse(const char *text, char **ret, struct error *e);
 /* The host and port of a canonical origin, as the Host field has them. Borrowed. */
 const char *origin_authority(const char *origin);
 
-/* A URL as errors show it: whatever could be user information is blotted out, a query is
- * left out, and what is too long is cut. */
+/* A URL, or a reference to one (RFC 3986 section 4.2), as errors show it: whatever could
+ * be user information is blotted out, a query is left out, and what is too long is cut.
+ */
 void url_display(const char *url, char ret[static URL_DISPLAY_SIZE]);
 
 #endif

@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 
 from larder_testlib import fuse, janitor
+from larder_testlib.httpd import Answer
 from larder_testlib.mount import Mount, environment, larder
 from larder_testlib.origin import SILENCE, Origin
 from larder_testlib.process import TempDir, spawn, wait_until
@@ -74,6 +75,11 @@ class Secrets(unittest.TestCase):
                       ["commit", "--key=n", "s3://the-bucket", self.home / "tree"]):
             done = self.run_larder(*words)
             self.assertEqual(done.status, 5, done)
+
+    def test_a_redirects_signature_is_not_told(self):
+        self.origin.fail_next(Answer(302, [("Location", "http://elsewhere/k?X-Amz-Signature=5e5a")]))
+        done = self.run_larder("ls", "--key=k", "s3://the-bucket")
+        self.assertIn("has moved to 'http://elsewhere/k...'", done.err)
 
     def test_a_mount_passes_none_on(self):
         """`larder mount` hands words on to larderfs, but these go by the environment."""

@@ -160,6 +160,26 @@ static void a_redirect_to_a_directory_is_a_miss(void **state)
 	assert_int_equal(open_answer(301, 0, "Location: /", &pin), -EIO);
 }
 
+/* To a presigned URL, or to one with a password. */
+static void a_redirect_shows_no_secret(void **state)
+{
+	static const char *const places[][2] = {
+		{"Location: https://h/e/k?X-Amz-Signature=sesame", "'https://h/e/k...'"},
+		{"Location: /e/k?X-Amz-Signature=sesame", "'/e/k...'"},
+		{"Location: https://me:sesame@h/e/k", "'https://***@h/e/k'"},
+		{"Location: //me:sesame@h/e/k", "'//***@h/e/k'"},
+		{"Location: /e?sesame&to=http://h/", "'/e...'"},
+		{"Location: e//me:sesame@h", "'***@h'"}};
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		struct pin pin;
+		struct error e = {0};
+		struct http_response r = answer(302, 0, places[i][0]);
+		assert_int_equal(http_answer_opening(&target, &r, 100, &pin, &e), -EIO);
+		assert_null(strstr(e.text, "sesame"));
+		assert_non_null(strstr(e.text, places[i][1]));
+	}
+}
+
 static void a_look_needs_a_size(void **state)
 {
 	struct pin pin;
@@ -239,6 +259,7 @@ int main(void)
 		cmocka_unit_test(writing_meets_no_miss),
 		cmocka_unit_test(an_answer_is_told_in_its_own_words),
 		cmocka_unit_test(a_redirect_to_a_directory_is_a_miss),
+		cmocka_unit_test(a_redirect_shows_no_secret),
 		cmocka_unit_test(a_look_needs_a_size),
 		cmocka_unit_test(the_range_of_the_pinned_object_is_taken),
 		cmocka_unit_test(another_version_is_stale),

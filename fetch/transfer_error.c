@@ -1,6 +1,7 @@
 #include "fetch/transfer_error.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "fetch/origin.h"
 
@@ -64,11 +65,21 @@ static int errno_of(CURLcode code, long os_error)
 	}
 }
 
+/* Of a proxy that it cannot use libcurl quotes all that the environment says, which may
+ * be a password, too. */
+static const char *choose_words(CURLcode code, const char *detail)
+{
+	static const char about_proxy[] = "Unsupported proxy";
+	if (!strncmp(detail, about_proxy, sizeof(about_proxy) - 1))
+		return "the environment names a proxy by an address that cannot be used";
+	return detail[0] ? detail : curl_easy_strerror(code);
+}
+
 int transfer_error(CURLcode code, long os_error, const char *detail, const char *url,
 	struct error *e)
 {
 	int r = errno_of(code, os_error);
-	const char *words = detail[0] ? detail : curl_easy_strerror(code);
+	const char *words = choose_words(code, detail);
 	char shown[URL_DISPLAY_SIZE];
 	url_display(url, shown);
 	switch (r) {

@@ -76,6 +76,14 @@ class Secrets(unittest.TestCase):
             done = self.run_larder(*words)
             self.assertEqual(done.status, 5, done)
 
+    def test_a_proxys_password_is_not_told(self):
+        for proxy in "http://me:pa#ssw0rd@127.0.0.1:9", "gopher://me:passw0rd@127.0.0.1:9":
+            with self.subTest(proxy):
+                done = larder("exists", "--key=k", "--retries=0", "http://store.invalid/",
+                              "--verbose", env={"http_proxy": proxy}, ok=(1,))
+                self.assertIn("the environment names a proxy by an address", done.err)
+                self.assertNotIn("ssw0rd", done.out + done.err)
+
     def test_a_redirects_signature_is_not_told(self):
         self.origin.fail_next(Answer(302, [("Location", "http://elsewhere/k?X-Amz-Signature=5e5a")]))
         done = self.run_larder("ls", "--key=k", "s3://the-bucket")

@@ -61,6 +61,23 @@ static void libcurls_own_words_are_kept(void **state)
 		e.text, "the connection to 'http://h/' broke: Recv failure: reset");
 }
 
+/* libcurl quotes what the environment says of one. */
+static void a_proxys_password_is_not_shown(void **state)
+{
+	static const char *const details[] = {
+		"Unsupported proxy syntax in 'http://me:se#same@h:1'",
+		"Unsupported proxy scheme for 'ftp://me:se#same@h:1'",
+		"Unsupported proxy 'https://me:se#same@h:1', libcurl is built without "
+		"the HTTPS-proxy support."};
+	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
+		struct error e = {0};
+		transfer_error(CURLE_COULDNT_CONNECT, 0, details[i], "http://h/", &e);
+		assert_string_equal(e.text,
+			"cannot reach 'http://h/': the environment names a proxy by an "
+			"address that cannot be used");
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -68,6 +85,7 @@ int main(void)
 		cmocka_unit_test(broken_connections_are_resets),
 		cmocka_unit_test(distrust_is_final_and_nonsense_is_not),
 		cmocka_unit_test(libcurls_own_words_are_kept),
+		cmocka_unit_test(a_proxys_password_is_not_shown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,14 @@ struct http_object {
 	struct http_target target; /* path and key owned, the rest borrowed */
 	char *version_query;       /* owned; "versionId=..."; NULL: the store gave none */
 	atomic_bool by_version;    /* the pinned version is not the latest any more */
-	void *whole; /* owned: all of it, where the pin cannot bind ranges; else NULL */
+	void *whole; /* owned: all of it, where its ranges are not to be had; else NULL */
+};
+
+/* What an opening brought. */
+struct opening {
+	struct pin pin;
+	size_t tail_len;
+	bool unranged; /* by a 200, as of a server that knows no ranges */
 };
 
 static int ask(const struct http_target *t, const struct call *call,
@@ -165,6 +172,12 @@ static int keep_whole(struct http_object *o)
 	return 0;
 }
 
+/* A pin that binds nothing, and a server without ranges, leave no other way to read. */
+static bool wants_whole(const struct opening *opening)
+{
+	return !etag_is_strong(opening->pin.etag) || opening->unranged;
+}
+
 static int check_pin(const struct http_target *t, const struct pin *pin, size_t tail_len,
 	struct error *e)
 {
@@ -176,11 +189,12 @@ static int check_pin(const struct http_target *t, const struct pin *pin, size_t 
 }
 
 /* Takes over tail, also on failure. */
-static int object_new(const struct http_target *t, const struct pin *pin, void *tail,
-	size_t tail_len, struct object **ret, struct error *e)
+static int object_new(const struct http_target *t, const struct opening *opening,
+	void *tail, struct object **ret, struct error *e)
 {
 	CLEANUP(cleanup_free) void *owned = tail;
-	int r = check_pin(t, pin, tail_len, e);
+	const struct pin *pin = &opening->pin;
+	int r = check_pin(t, pin, opening->tail_len, e);
 	if (r < 0)
 		return r;
 	struct http_object *o = calloc(1, sizeof(*o));
@@ -190,11 +204,11 @@ static int object_new(const struct http_target *t, const struct pin *pin, void *
 	o->base.source = (struct range_source){&object_ops, pin->size};
 	o->base.pin = *pin;
 	o->base.tail = steal_pointer(owned);
-	o->base.tail_len = tail_len;
+	o->base.tail_len = opening->tail_len;
 	r = copy_target(o, t);
 	if (r == 0)
 		r = set_version_query(o);
-	if (r == 0 && !etag_is_strong(pin->etag))
+	if (r == 0 && wants_whole(opening))
 		r = keep_whole(o);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot open '%s'", t->key);
@@ -205,7 +219,7 @@ static int object_new(const struct http_target *t, const struct pin *pin, void *
 /* --- opening ----------------------------------------------------------------------- */
 
 static int ask_suffix(const struct http_target *t, const struct call *call, void *buf,
-	size_t len, struct pin *ret_pin, size_t *ret_len, struct error *e)
+	size_t len, struct opening *ret, struct error *e)
 {
 	char range[RANGE_FIELD_SIZE];
 	snprintf(range, sizeof(range), "range: bytes=-%zu", len);
@@ -221,10 +235,12 @@ static int ask_suffix(const struct http_target *t, const struct call *call, void
 	CLEANUP(http_response_finish) struct http_response response = {0};
 	int r = ask(t, call, &request, &response, e);
 	if (r == 0)
-		r = http_answer_opening(t, &response, len, ret_pin, e);
-	if (r == 0)
-		*ret_len = (size_t)response.received;
-	return r;
+		r = http_answer_opening(t, &response, len, &ret->pin, e);
+	if (r < 0)
+		return r;
+	ret->tail_len = (size_t)response.received;
+	ret->unranged = response.status == 200;
+	return 0;
 }
 
 static int look(const struct http_target *t, const struct call *call, struct pin *ret,
@@ -245,29 +261,31 @@ static int look(const struct http_target *t, const struct call *call, struct pin
 
 /* For servers without suffix ranges. -EBADMSG when the object changed in between. */
 static int ask_in_two(const struct http_target *t, const struct call *call, void *buf,
-	size_t len, struct pin *ret_pin, size_t *ret_len, struct error *e)
+	size_t len, struct opening *ret, struct error *e)
 {
 	int status;
-	int r = look(t, call, ret_pin, &status, e);
+	struct pin *pin = &ret->pin;
+	int r = look(t, call, pin, &status, e);
 	if (r < 0)
 		return r;
-	uint64_t size = ret_pin->size;
-	*ret_len = len < size ? len : (size_t)size;
-	r = check_pin(t, ret_pin, 0, e);
-	if (r < 0 || !size)
+	ret->tail_len = len < pin->size ? len : (size_t)pin->size;
+	ret->unranged = false;
+	r = check_pin(t, pin, 0, e);
+	if (r < 0 || !pin->size)
 		return r;
-	r = ask_range(t, call, ret_pin, NULL, size - *ret_len, *ret_len, buf, e);
+	r = ask_range(
+		t, call, pin, NULL, pin->size - ret->tail_len, ret->tail_len, buf, e);
 	return r == -ESTALE ? -EBADMSG : r;
 }
 
 static int ask_tail(const struct http_target *t, const struct call *call, void *buf,
-	size_t len, struct pin *ret_pin, size_t *ret_len, struct error *e)
+	size_t len, struct opening *ret, struct error *e)
 {
 	int r = -EBADMSG;
 	for (int i = 0; i < TRIES && r == -EBADMSG; i++) {
-		r = ask_suffix(t, call, buf, len, ret_pin, ret_len, e);
+		r = ask_suffix(t, call, buf, len, ret, e);
 		if (r == -ERANGE)
-			r = ask_in_two(t, call, buf, len, ret_pin, ret_len, e);
+			r = ask_in_two(t, call, buf, len, ret, e);
 	}
 	return broken_transfer(r, e);
 }
@@ -286,18 +304,17 @@ static int judge_denied(
 int http_open_object(const struct http_target *t, const struct call *call,
 	size_t tail_len, struct object **ret, bool *ret_denied, struct error *e)
 {
-	size_t len = 0;
-	struct pin pin;
+	struct opening opening;
 	CLEANUP(cleanup_free) void *tail = malloc(tail_len ? tail_len : 1);
 	if (!tail)
 		return error_set_errno(e, -ENOMEM, "cannot open '%s'", t->key);
-	int r = ask_tail(t, call, tail, tail_len ? tail_len : 1, &pin, &len, e);
+	int r = ask_tail(t, call, tail, tail_len ? tail_len : 1, &opening, e);
 	if (r < 0)
 		return judge_denied(t, r, ret_denied, e);
-	void *fitting = realloc(tail, len ? len : 1);
+	void *fitting = realloc(tail, opening.tail_len ? opening.tail_len : 1);
 	if (fitting)
 		tail = fitting;
-	return object_new(t, &pin, steal_pointer(tail), len, ret, e);
+	return object_new(t, &opening, steal_pointer(tail), ret, e);
 }
 
 /* 400, as for a token that has expired, and 403: HEAD's answers have no body to say why.
@@ -312,15 +329,14 @@ int http_stat_object(const struct http_target *t, const struct call *call,
 	struct pin *ret, bool *ret_denied, struct error *e)
 {
 	int status = 0;
-	struct pin pin;
-	int r = look(t, call, &pin, &status, e);
+	struct opening opening;
+	int r = look(t, call, &opening.pin, &status, e);
 	if (r < 0 && head_is_useless(status)) {
-		size_t len;
 		char byte;
-		r = ask_tail(t, call, &byte, sizeof(byte), &pin, &len, e);
+		r = ask_tail(t, call, &byte, sizeof(byte), &opening, e);
 	}
 	if (r < 0)
 		return judge_denied(t, r, ret_denied, e);
-	*ret = pin;
+	*ret = opening.pin;
 	return 0;
 }

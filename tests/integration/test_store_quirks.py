@@ -336,6 +336,14 @@ class Quirks(unittest.TestCase):
         self.quirks.ranges = "honour"
         self.run_larder("verify", "--key", "k", self.store)
 
+    def test_what_came_whole_needs_no_ranges(self):
+        self.commit(self.small)
+        self.quirks.ranges = "ignore"
+        self.origin.forget()
+        for words in (["verify"], ["restore", self.home.path / "out"]):
+            self.run_larder(words[0], "--cache-dir", "", "--key", "k", self.store, *words[1:])
+        self.assertEqual(len(self.asked("GET", "/k")), 2)
+
     def test_etags_that_bind_nothing_are_refused(self):
         self.commit(self.large)
         for etags, word in (("weak", "weak ETag"), ("none", "no ETag")):

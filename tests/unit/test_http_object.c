@@ -193,6 +193,28 @@ static void a_whole_object_needs_no_etag(void **state)
 	assert_int_equal(play_requests(p), 1);
 }
 
+/* Whoever answers a range with 200 may do so always. What came by a 206 is not kept, for
+ * it can be asked for again. */
+static void without_any_ranges_what_came_whole_is_read(void **state)
+{
+	static const char whole[] = ANSWER("200 OK", E1, "0123456789");
+	{
+		WITH_PLAY(p, whole);
+		CLEANUP(cleanup_object) struct object *o = opened(p, 10);
+		object_drop_tail(o);
+		assert_int_equal(read_range(o, NULL), 0);
+		assert_int_equal(play_requests(p), 1);
+	}
+	WITH_PLAY(p,
+		ANSWER("206 Partial Content", E1 "Content-Range: bytes 0-9/10\r\n",
+			"0123456789"),
+		RANGE(E1));
+	CLEANUP(cleanup_object) struct object *o = opened(p, 10);
+	object_drop_tail(o);
+	assert_int_equal(read_range(o, NULL), 0);
+	assert_int_equal(play_requests(p), 2);
+}
+
 /* --- ranges --------------------------------------------------------------------------
  */
 
@@ -352,6 +374,7 @@ int main(void)
 			an_object_that_changes_while_it_is_opened_is_opened_anew),
 		cmocka_unit_test(a_weak_etag_binds_nothing),
 		cmocka_unit_test(a_whole_object_needs_no_etag),
+		cmocka_unit_test(without_any_ranges_what_came_whole_is_read),
 		cmocka_unit_test(a_range_is_bound_to_the_pin),
 		cmocka_unit_test(what_a_range_meets_has_its_code),
 		cmocka_unit_test(an_overwritten_version_is_read_by_its_id),

@@ -54,8 +54,8 @@ static int read_output(
 }
 
 /* What the shell gets: its own group, no signal blocked or ignored, nothing open. */
-static int set_up(
-	posix_spawn_file_actions_t *files, posix_spawnattr_t *attributes, int output)
+static int set_up(posix_spawn_file_actions_t *files, posix_spawnattr_t *attributes,
+	const char *directory, int output)
 {
 	sigset_t none, all;
 	sigemptyset(&none);
@@ -67,6 +67,8 @@ static int set_up(
 		r = posix_spawn_file_actions_addopen(files, 2, "/dev/null", O_WRONLY, 0);
 	if (!r)
 		r = posix_spawn_file_actions_addclosefrom_np(files, 3);
+	if (!r && directory)
+		r = posix_spawn_file_actions_addchdir_np(files, directory);
 	if (!r)
 		r = posix_spawnattr_setsigmask(attributes, &none);
 	if (!r)
@@ -78,7 +80,7 @@ static int set_up(
 	return -r;
 }
 
-static int spawn_shell(const char *line, int output, pid_t *ret)
+static int spawn_shell(const char *line, const char *directory, int output, pid_t *ret)
 {
 	char *const arguments[] = {(char *)"sh", (char *)"-c", (char *)line, NULL};
 	posix_spawn_file_actions_t files;
@@ -89,12 +91,19 @@ static int spawn_shell(const char *line, int output, pid_t *ret)
 		posix_spawn_file_actions_destroy(&files);
 		return -ENOMEM;
 	}
-	int r = set_up(&files, &attributes, output);
+	int r = set_up(&files, &attributes, directory, output);
 	if (r == 0)
 		r = -posix_spawn(ret, "/bin/sh", &files, &attributes, arguments, environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&files);
 	return r;
+}
+
+/* A directory that is gone keeps nobody from running what does not need it. */
+static int spawn_anyway(const char *line, const char *directory, int output, pid_t *ret)
+{
+	int r = spawn_shell(line, directory, output, ret);
+	return r < 0 && directory ? spawn_shell(line, NULL, output, ret) : r;
 }
 
 /* A process may close its output and live on. */
@@ -114,8 +123,8 @@ static int reap(pid_t pid)
 	return status;
 }
 
-int command_output(const struct call *call, const char *line, size_t max, char **ret_text,
-	size_t *ret_len, int *ret_status)
+int command_output(const struct call *call, const char *line, const char *directory,
+	size_t max, char **ret_text, size_t *ret_len, int *ret_status)
 {
 	int ends[2];
 	pid_t pid;
@@ -125,7 +134,7 @@ int command_output(const struct call *call, const char *line, size_t max, char *
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	CLEANUP(cleanup_close) int output = ends[0];
-	int r = spawn_shell(line, ends[1], &pid);
+	int r = spawn_anyway(line, directory, ends[1], &pid);
 	close(ends[1]);
 	if (r < 0)
 		return r;

@@ -90,21 +90,13 @@ int container_url(const char *relative, const char *full, char **ret, struct err
 /* --- the authorisation ------------------------------------------------------------- */
 
 /* What stands behind "Authorization: ". *ret stays NULL when there is none. */
-static int read_token(char **ret, struct error *e)
+static int read_token(struct creds_context *x, char **ret, struct error *e)
 {
 	const char *file = getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
 	const char *token = getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-	size_t len;
-	if (file && *file) {
-		int r = secret_read_file(file, CREDS_TOKEN_MAX, ret, &len);
-		if (r < 0)
-			return error_set(e, r == -ENOMEM ? r : -EKEYREJECTED,
-				"cannot read the container authorization token in '%s': "
-				"%s",
-				file, strerror(-r));
-		(*ret)[strcspn(*ret, "\r\n")] = '\0';
-		return 0;
-	}
+	if (file && *file)
+		return creds_context_token(x, file, "container authorization token",
+			CREDS_TOKEN_MAX, ret, e);
 	if (!token || !*token)
 		return 0;
 	if (strlen(token) > CREDS_TOKEN_MAX || token[strcspn(token, "\r\n")])
@@ -166,7 +158,7 @@ static int get(struct creds_context *x, struct credentials *ret, struct error *e
 	int r = container_url(getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
 		getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI"), &url, e);
 	if (r == 0)
-		r = read_token(&token, e);
+		r = read_token(x, &token, e);
 	if (r == 0)
 		r = ask(x, url, token, &answer, e);
 	if (r < 0)

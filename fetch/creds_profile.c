@@ -74,7 +74,8 @@ static int run_process(const struct step *s, const char *line, char **ret_text,
 	size_t *ret_len, struct error *e)
 {
 	int status;
-	int r = command_output(s->x->call, line, OUTPUT_MAX, ret_text, ret_len, &status);
+	int r = command_output(s->x->call, line, s->x->paths->directory, OUTPUT_MAX,
+		ret_text, ret_len, &status);
 	if (r == -ETIMEDOUT || r == -ECANCELED || r == -ENOMEM)
 		return error_set_errno(
 			e, r, "credential_process of profile '%.128s'", s->name);

@@ -1,6 +1,7 @@
 #include "fetch/creds_source.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fetch/base/cleanup.h"
@@ -11,6 +12,8 @@ void creds_context_finish(struct creds_context *x)
 	creds_net_finish(&x->net);
 	profile_files_finish(&x->files);
 	x->has_files = false;
+	free(x->ca_bundle);
+	x->ca_bundle = NULL;
 }
 
 int creds_context_files(
@@ -21,6 +24,22 @@ int creds_context_files(
 		return r;
 	x->has_files = true;
 	*ret = &x->files;
+	return 0;
+}
+
+int creds_context_token(struct creds_context *x, const char *file, const char *what,
+	size_t max, char **ret, struct error *e)
+{
+	CLEANUP(cleanup_free) char *place = NULL;
+	size_t len;
+	int r = profile_paths_place(x->paths, file, &place);
+	if (r == 0)
+		r = secret_read_file(place, max, ret, &len);
+	if (r < 0)
+		return error_set(e, r == -ENOMEM ? r : -EKEYREJECTED,
+			"cannot read the %s in '%s': %s", what, place ? place : file,
+			strerror(-r));
+	(*ret)[strcspn(*ret, "\r\n")] = '\0';
 	return 0;
 }
 
@@ -38,7 +57,9 @@ static int assume(struct creds_context *x, const char *profile,
 	const struct profile_files *files;
 	int r = creds_context_files(x, &files, e);
 	if (r == 0 && !x->net.ca_bundle)
-		x->net.ca_bundle = profile_get(files, profile, "ca_bundle", NULL);
+		r = profile_get_path(files, profile, "ca_bundle", &x->ca_bundle);
+	if (r == 0 && !x->net.ca_bundle)
+		x->net.ca_bundle = x->ca_bundle;
 	if (r == 0)
 		r = sts_endpoint_find(x->settings, files, profile, &endpoint, e);
 	if (r == 0)
@@ -50,13 +71,10 @@ int creds_from_token_file(struct creds_context *x, const char *profile, const ch
 	const struct sts_role *role, struct credentials *ret, struct error *e)
 {
 	CLEANUP(cleanup_secret) char *token = NULL;
-	size_t len;
-	int r = secret_read_file(file, STS_TOKEN_MAX, &token, &len);
+	int r = creds_context_token(
+		x, file, "web identity token", STS_TOKEN_MAX, &token, e);
 	if (r < 0)
-		return error_set_errno(e, r == -ENOMEM ? r : -EKEYREJECTED,
-			"cannot read the web identity token in '%s': %s", file,
-			strerror(-r));
-	token[strcspn(token, "\r\n")] = '\0';
+		return r;
 	if (!*token)
 		return error_set(e, -EKEYREJECTED,
 			"the web identity token in '%s' is empty", file);

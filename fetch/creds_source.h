@@ -29,6 +29,7 @@ struct creds_context {
 	struct creds_net net;
 	struct profile_files files; /* see creds_context_files() */
 	bool has_files;
+	char *ca_bundle; /* owned; of the first profile with one that asked STS */
 	char origin[CREDS_ORIGIN_SIZE]; /* set by the source that answered, for people */
 };
 
@@ -37,6 +38,12 @@ void creds_context_finish(struct creds_context *x);
 /* The profile files, read when they are first asked for. 0, -EINVAL, -ENOMEM. */
 int creds_context_files(
 	struct creds_context *x, const struct profile_files **ret, struct error *e);
+
+/* The first line of a file, relative to where we were started, in memory of
+ * fetch/secret.h; what: the name it has in an error. 0; -EKEYREJECTED: it cannot be read
+ * or is longer than max bytes; -ENOMEM. */
+int creds_context_token(struct creds_context *x, const char *file, const char *what,
+	size_t max, char **ret, struct error *e);
 
 struct creds_source {
 	/* 0 and x->origin; -ENOENT as above; -EKEYREJECTED: refused, or configured

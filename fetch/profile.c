@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
@@ -24,28 +26,43 @@ static int append_path(struct buf *b, const char *path)
 	return r < 0 ? r : buf_append_str(b, path + at_home);
 }
 
-static int find_path(
-	const char *variable, const char *usual, char **ret_path, bool *ret_named)
+int profile_paths_place(const struct profile_paths *p, const char *path, char **ret)
+{
+	if (*path == '/' || !*path || !p->directory) {
+		*ret = strdup(path);
+		return *ret ? 0 : -ENOMEM;
+	}
+	char *placed;
+	if (asprintf(&placed, "%s/%s", p->directory, path) < 0)
+		return -ENOMEM;
+	*ret = placed;
+	return 0;
+}
+
+static int find_path(const struct profile_paths *p, const char *variable,
+	const char *usual, char **ret_path, bool *ret_named)
 {
 	const char *said = getenv(variable);
 	bool named = said && *said;
 	CLEANUP(buf_finish) struct buf b = BUF_INIT(PATH_TEXT_MAX);
 	int r = append_path(&b, named ? said : usual);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	*ret_path = r < 0 ? NULL : buf_steal(&b);
 	*ret_named = named;
-	return 0;
+	if (r == -ENOENT)
+		return 0;
+	return r < 0 ? r : profile_paths_place(p, buf_str(&b), ret_path);
 }
 
 int profile_paths_find(struct profile_paths *ret)
 {
-	CLEANUP(profile_paths_finish) struct profile_paths p = {0};
-	int r = find_path("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials",
+	CLEANUP(profile_paths_finish)
+	struct profile_paths p = {.directory = getcwd(NULL, 0)};
+	if (!p.directory && errno == ENOMEM)
+		return -ENOMEM;
+	int r = find_path(&p, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials",
 		&p.credentials, &p.credentials_named);
 	if (r == 0)
-		r = find_path(
-			"AWS_CONFIG_FILE", "~/.aws/config", &p.config, &p.config_named);
+		r = find_path(&p, "AWS_CONFIG_FILE", "~/.aws/config", &p.config,
+			&p.config_named);
 	if (r < 0)
 		return r;
 	*ret = p;
@@ -55,6 +72,7 @@ int profile_paths_find(struct profile_paths *ret)
 
 void profile_paths_finish(struct profile_paths *p)
 {
+	free(p->directory);
 	free(p->credentials);
 	free(p->config);
 	*p = (struct profile_paths){0};
@@ -173,6 +191,16 @@ const char *profile_get(const struct profile_files *f, const char *profile,
 	return value ? value : get_from_config(&f->config, profile, key, subkey);
 }
 
+int profile_get_path(
+	const struct profile_files *f, const char *profile, const char *key, char **ret)
+{
+	const char *value = profile_get(f, profile, key, NULL);
+	if (value && *value)
+		return profile_paths_place(f->paths, value, ret);
+	*ret = NULL;
+	return 0;
+}
+
 const char *profile_file_of(
 	const struct profile_files *f, const char *profile, const char *key)
 {
@@ -255,7 +283,7 @@ static int read_facts(const struct profile_files *f, const char *profile,
 		return error_set(e, -EINVAL, "profile '%s' has '%.64s' for a region",
 			profile, ret->region);
 	if (r == 0)
-		r = copy_property(f, profile, "ca_bundle", &ret->ca_bundle);
+		r = profile_get_path(f, profile, "ca_bundle", &ret->ca_bundle);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot read profile '%s'", profile);
 	r = profile_endpoint(f, profile, "s3", &ret->endpoint_url, e);

@@ -4,7 +4,8 @@
  * Two files are read as one: the shared credentials file (sections are profile names) and
  * the configuration file (sections are "default" or "profile NAME"); where both set the
  * same property, the credentials file counts. AWS_SHARED_CREDENTIALS_FILE and
- * AWS_CONFIG_FILE name them, else ~/.aws/credentials and ~/.aws/config.
+ * AWS_CONFIG_FILE name them, else ~/.aws/credentials and ~/.aws/config. A daemon leaves
+ * the directory that it was started in, so relative paths are taken from there for good.
  *
  * A file that is not there is an empty one, as is one in its usual place that we may not
  * read; a file that is malformed is an error.
@@ -21,6 +22,8 @@
 #include "fetch/settings.h"
 
 struct profile_paths {
+	char *directory;   /* owned; the working directory when they were found; NULL:
+			      it is gone */
 	char *credentials; /* owned; NULL: nobody's home is known */
 	char *config;      /* owned; the same */
 	bool credentials_named, config_named; /* by a variable */
@@ -46,6 +49,10 @@ struct profile_files {
 int profile_paths_find(struct profile_paths *ret);
 void profile_paths_finish(struct profile_paths *p);
 
+/* path as it was meant when the paths were found: a relative one is below p->directory
+ * (where that is gone it stays as it is). free() *ret. 0, -ENOMEM. */
+int profile_paths_place(const struct profile_paths *p, const char *path, char **ret);
+
 /* 0; -EINVAL: malformed, or named by a variable and unreadable; -ENOMEM. paths must
  * outlive *ret. */
 int profile_files_load(
@@ -63,6 +70,11 @@ bool profile_exists(const struct profile_files *f, const char *profile);
 const char *profile_get(const struct profile_files *f, const char *profile,
 	const char *key, const char *subkey);
 
+/* A property that names a file, placed; NULL when there is none or it is empty. free()
+ * *ret. 0, -ENOMEM. */
+int profile_get_path(
+	const struct profile_files *f, const char *profile, const char *key, char **ret);
+
 /* The file that holds the property; for messages. */
 const char *profile_file_of(
 	const struct profile_files *f, const char *profile, const char *key);
@@ -78,7 +90,7 @@ int profile_endpoint(const struct profile_files *f, const char *profile,
 struct profile_facts {
 	char *region;       /* owned; NULL: not said; so for all */
 	char *endpoint_url; /* owned; of S3; canonical */
-	char *ca_bundle;    /* owned */
+	char *ca_bundle;    /* owned; placed */
 	int path_style;     /* from s3's addressing_style: 1 path, 0 virtual; -1: auto, or
 	                       not said */
 };

@@ -179,9 +179,9 @@ class Failures(unittest.TestCase):
         self.env = {name: value for name, value in self.origin.env(CREDENTIALS).items()
                     if not name.endswith("_KEY") and not name.endswith("_KEY_ID")} | env
 
-    def assert_renewed(self, used, renew):
+    def assert_renewed(self, used, renew, **more):
         """Twice the credentials used last end while a file is read; used() knows them all."""
-        mount = self.mount()
+        mount = self.mount(**more)
         self.assert_right(mount, 0)
         for number in (1, 2):
             self.assertEqual(len(used()), number)
@@ -210,7 +210,7 @@ class Failures(unittest.TestCase):
                                AWS_ENDPOINT_URL_STS=server.endpoint)
         self.assert_renewed(lambda: server.issued, rotate)
 
-    def test_a_profile_that_is_rewritten_in_the_middle(self):
+    def assert_profile_renewed(self, directory, **more):
         keys = [Credentials(f"AKID{number}", f"secret/{number}") for number in range(3)]
         self.start_origin(keys)
         profile, written = self.home / "credentials", []
@@ -220,8 +220,16 @@ class Failures(unittest.TestCase):
                                f"aws_secret_access_key = {keys[number].secret_key}\n")
             written.append(keys[number])
         rewrite(0)
-        self.place_credentials(AWS_SHARED_CREDENTIALS_FILE=str(profile))
-        self.assert_renewed(lambda: written, rewrite)
+        self.place_credentials(
+            AWS_SHARED_CREDENTIALS_FILE=os.path.join(directory, "credentials"))
+        self.assert_renewed(lambda: written, rewrite, **more)
+
+    def test_a_profile_that_is_rewritten_in_the_middle(self):
+        self.assert_profile_renewed(self.home)
+
+    def test_a_profile_by_a_relative_path(self):
+        """A daemon that has left the directory finds it all the same."""
+        self.assert_profile_renewed("", foreground=False, cwd=self.home)
 
     def test_credentials_that_nobody_renews(self):
         mount = self.mount()

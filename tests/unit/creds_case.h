@@ -67,6 +67,25 @@ static inline void assert_credentials(
 	assert_non_null(strstr(from, origin));
 }
 
+/* For somebody who was started in the home directory and has left it, as a daemon does.
+ */
+static inline void assert_key_elsewhere(const char *key)
+{
+	struct creds *c;
+	struct credentials got = {0};
+	struct error e = {0};
+	assert_int_equal(chdir(aws_home), 0);
+	int r = creds_new(&settings, &c, &e);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(r, 0);
+	r = creds_get(c, CALL_PATIENT, &got, &e);
+	if (r < 0)
+		print_error("%s\n", e.text);
+	assert_int_equal(r, 0);
+	assert_string_equal(got.access_key, key);
+	creds_free(c);
+}
+
 /* The sentence must hold `word`, and never a secret. */
 static inline void assert_failure(int expected, const char *word)
 {

@@ -18,7 +18,7 @@ static void assert_output(const char *line, const char *expected, int exit_code)
 	size_t len;
 	int status;
 	assert_int_equal(
-		command_output(CALL_PATIENT, line, 100, &text, &len, &status), 0);
+		command_output(CALL_PATIENT, line, NULL, 100, &text, &len, &status), 0);
 	assert_string_equal(text, expected);
 	assert_int_equal(len, strlen(expected));
 	assert_true(WIFEXITED(status));
@@ -42,6 +42,23 @@ static void it_runs_in_the_same_environment(void **state)
 	unsetenv("LARDER_TEST_WORD");
 }
 
+static void it_runs_where_it_is_told(void **state)
+{
+	static const char *const places[][2] = {
+		{"/proc", "/proc\n"}, {"/no/such", "/\n"}};
+	assert_int_equal(chdir("/"), 0);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		char *text;
+		size_t len;
+		int status;
+		assert_int_equal(command_output(CALL_PATIENT, "pwd", places[i][0], 100,
+					 &text, &len, &status),
+			0);
+		assert_string_equal(text, places[i][1]);
+		secret_free(text);
+	}
+}
+
 static void descriptors_do_not_leak(void **state)
 {
 	int fds[2];
@@ -60,7 +77,8 @@ static void ignored_signals_end_it_all_the_same(void **state)
 	int status;
 	signal(SIGTERM, SIG_IGN);
 	assert_int_equal(
-		command_output(CALL_PATIENT, "kill $$", 100, &text, &len, &status), 0);
+		command_output(CALL_PATIENT, "kill $$", NULL, 100, &text, &len, &status),
+		0);
 	signal(SIGTERM, SIG_DFL);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGTERM);
@@ -72,14 +90,16 @@ static void much_output_is_refused(void **state)
 	char *text = NULL;
 	size_t len;
 	int status;
-	assert_int_equal(
-		command_output(CALL_PATIENT, "printf 12345", 5, &text, &len, &status), 0);
+	assert_int_equal(command_output(CALL_PATIENT, "printf 12345", NULL, 5, &text,
+				 &len, &status),
+		0);
 	assert_int_equal(len, 5);
 	secret_free(steal_pointer(text));
-	assert_int_equal(
-		command_output(CALL_PATIENT, "printf 123456", 5, &text, &len, &status),
+	assert_int_equal(command_output(CALL_PATIENT, "printf 123456", NULL, 5, &text,
+				 &len, &status),
 		-EMSGSIZE);
-	assert_int_equal(command_output(CALL_PATIENT, "yes", 100, &text, &len, &status),
+	assert_int_equal(
+		command_output(CALL_PATIENT, "yes", NULL, 100, &text, &len, &status),
 		-EMSGSIZE);
 	assert_null(text);
 }
@@ -96,7 +116,7 @@ static void a_deadline_ends_the_whole_group(void **state)
 	snprintf(line, sizeof(line), "exec >/proc/%d/fd/%d; cat /dev/zero & wait",
 		getpid(), fds[1]);
 	assert_int_equal(
-		command_output(&call, line, 100, &text, &len, &status), -ETIMEDOUT);
+		command_output(&call, line, NULL, 100, &text, &len, &status), -ETIMEDOUT);
 	assert_null(text);
 	close(fds[1]);
 	while (read(fds[0], &c, 1) > 0)
@@ -113,8 +133,8 @@ static void cancelling_ends_it(void **state)
 	cancel_init(&cancel);
 	cancel_fire(&cancel);
 	struct call call = {.deadline_ns = DEADLINE_NONE, .cancel = &cancel};
-	assert_int_equal(
-		command_output(&call, "tail -f /dev/null", 100, &text, &len, &status),
+	assert_int_equal(command_output(&call, "tail -f /dev/null", NULL, 100, &text,
+				 &len, &status),
 		-ECANCELED);
 	assert_null(text);
 	cancel_finish(&cancel);
@@ -130,6 +150,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(output_and_status_are_told),
 		cmocka_unit_test(it_runs_in_the_same_environment),
+		cmocka_unit_test(it_runs_where_it_is_told),
 		cmocka_unit_test(descriptors_do_not_leak),
 		cmocka_unit_test(ignored_signals_end_it_all_the_same),
 		cmocka_unit_test(much_output_is_refused),

@@ -33,6 +33,20 @@ static void a_token_buys_a_role(void **state)
 	http_script_stop(s);
 }
 
+static void relative_tokens_lie_where_we_were_started(void **state)
+{
+	struct answers a = {.status = "200 OK", .body = STS_ANSWER("W")};
+	struct http_script *s = begin_web_identity(&a);
+	setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "token", 1);
+	assert_key_elsewhere("W");
+	unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE");
+	aws_write(".aws/config",
+		"[default]\nrole_arn = " ROLE "\nweb_identity_token_file = token\n");
+	assert_key_elsewhere("W");
+	assert_non_null(strstr(a.body_seen, "WebIdentityToken=sesame"));
+	http_script_stop(s);
+}
+
 static void a_failing_service_is_asked_again(void **state)
 {
 	for (int reset = 0; reset < 2; reset++) {
@@ -206,6 +220,13 @@ static void a_profile_names_the_certificates(void **state)
 	snprintf(url, sizeof(url), "https%s", http_script_origin(s) + strlen("http"));
 	setenv("AWS_ENDPOINT_URL_STS", url, 1);
 	assert_failure(-EIO, "/no/such/ca.pem");
+	aws_write(".aws/config",
+		"[default]\nrole_arn = " ROLE "\nsource_profile = default\n"
+		"aws_access_key_id = O\naws_secret_access_key = SO\n"
+		"ca_bundle = ca.pem\n");
+	assert_int_equal(chdir(aws_home), 0);
+	assert_failure(-EIO, aws_path("ca.pem"));
+	assert_int_equal(chdir("/"), 0);
 	set_option("ca-bundle", "/no/other/ca.pem");
 	assert_failure(-EIO, "/no/other/ca.pem");
 	http_script_stop(s);
@@ -293,6 +314,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(a_token_buys_a_role),
+		TEST(relative_tokens_lie_where_we_were_started),
 		TEST(a_failing_service_is_asked_again),
 		TEST(a_failing_service_is_not_asked_for_ever),
 		TEST(a_throttling_service_is_asked_again),

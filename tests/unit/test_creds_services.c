@@ -68,6 +68,9 @@ static void a_container_service_answers(void **state)
 		1);
 	assert_credentials("C", "SC", "TC", "the container service");
 	assert_string_equal(a.authorization, "eyJ.x");
+	setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "token", 1);
+	assert_key_elsewhere("C");
+	assert_string_equal(a.authorization, "eyJ.x");
 	unsetenv("http_proxy");
 	http_script_stop(s);
 }

@@ -76,6 +76,18 @@ static void a_profile_that_is_named_must_exist(void **state)
 	assert_failure(-EKEYREJECTED, "profile 'typo' is neither in");
 }
 
+static void relative_files_lie_where_we_were_started(void **state)
+{
+	aws_write("file", "[default]\naws_access_key_id=D\naws_secret_access_key=SD\n");
+	setenv("AWS_SHARED_CREDENTIALS_FILE", "file", 1);
+	assert_key_elsewhere("D");
+	unsetenv("AWS_SHARED_CREDENTIALS_FILE");
+	aws_write("file", "[profile x]\naws_access_key_id=X\naws_secret_access_key=S\n");
+	setenv("AWS_CONFIG_FILE", "file", 1);
+	set_option("profile", "x");
+	assert_key_elsewhere("X");
+}
+
 static void half_a_profile_is_an_error(void **state)
 {
 	aws_write(".aws/credentials", "[default]\naws_secret_access_key=sesame\n");
@@ -120,6 +132,14 @@ static void a_process_prints_credentials(void **state)
 	assert_credentials("P", "SP", "TP", "credential_process of profile 'default'");
 }
 
+static void a_process_runs_where_we_were_started(void **state)
+{
+	aws_write(".aws/config", "[default]\ncredential_process = cat file\n");
+	aws_write("file", "{\"Version\":1,\"AccessKeyId\":\"P\","
+			  "\"SecretAccessKey\":\"SP\"}");
+	assert_key_elsewhere("P");
+}
+
 static void a_process_that_fails_is_an_error(void **state)
 {
 	static const char *const lines[] = {"false", "echo sesame", "kill $$",
@@ -158,10 +178,12 @@ int main(void)
 		TEST(keys_stand_in_a_profile),
 		TEST(the_environment_comes_before_a_profile_of_the_environment),
 		TEST(a_profile_that_is_named_must_exist),
+		TEST(relative_files_lie_where_we_were_started),
 		TEST(half_a_profile_is_an_error),
 		TEST(broken_files_are_named),
 		TEST(sso_and_mfa_are_not_supported),
 		TEST(a_process_prints_credentials),
+		TEST(a_process_runs_where_we_were_started),
 		TEST(a_process_that_fails_is_an_error),
 		TEST(a_process_that_hangs_meets_the_deadline),
 	};

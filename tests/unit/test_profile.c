@@ -150,6 +150,44 @@ static void variables_name_the_files(void **state)
 	assert_string_equal(l.paths.credentials, below_home(".aws/credentials"));
 }
 
+static void relative_paths_are_placed(void **state)
+{
+	CLEANUP(settings_finish) struct settings s;
+	CLEANUP(profile_facts_finish) struct profile_facts facts = {.path_style = -1};
+	CLEANUP(unload) struct loaded l = {0};
+	CLEANUP(cleanup_free) char *placed = NULL, *absolute = NULL;
+	settings_init(&s);
+	write_file("named", "[default]\nca_bundle = ca.pem\n");
+	setenv("AWS_CONFIG_FILE", "named", 1);
+	assert_int_equal(chdir(home), 0);
+	load(&l);
+	int r = profile_facts_load(&s, &facts, NULL);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(r, 0);
+	assert_string_equal(facts.ca_bundle, below_home("ca.pem"));
+	assert_string_equal(l.paths.config, below_home("named"));
+	assert_int_equal(profile_paths_place(&l.paths, "a/b", &placed), 0);
+	assert_string_equal(placed, below_home("a/b"));
+	assert_int_equal(profile_paths_place(&l.paths, "/a/b", &absolute), 0);
+	assert_string_equal(absolute, "/a/b");
+}
+
+static void from_a_directory_that_is_gone_absolute_paths_do(void **state)
+{
+	CLEANUP(unload) struct loaded l = {0};
+	CLEANUP(cleanup_free) char *placed = NULL;
+	setenv("AWS_CONFIG_FILE", below_home("named"), 1);
+	assert_int_equal(mkdir(below_home("gone"), 0700), 0);
+	assert_int_equal(chdir(below_home("gone")), 0);
+	assert_int_equal(rmdir(below_home("gone")), 0);
+	load(&l);
+	assert_int_equal(chdir("/"), 0);
+	assert_null(l.paths.directory);
+	assert_string_equal(l.paths.config, below_home("named"));
+	assert_int_equal(profile_paths_place(&l.paths, "a/b", &placed), 0);
+	assert_string_equal(placed, "a/b");
+}
+
 static void a_broken_file_is_an_error(void **state)
 {
 	CLEANUP(profile_paths_finish) struct profile_paths paths;
@@ -275,6 +313,8 @@ int main(void)
 		TEST(the_prefixed_default_comes_first),
 		TEST(files_that_are_not_there_are_empty),
 		TEST(variables_name_the_files),
+		TEST(relative_paths_are_placed),
+		TEST(from_a_directory_that_is_gone_absolute_paths_do),
 		TEST(a_broken_file_is_an_error),
 		TEST(a_named_file_must_be_readable),
 		TEST(changes_are_noticed),

@@ -86,14 +86,15 @@ class Mount:
 
     options: more words for larderfs. env: changes to environment(). cache: the cache
     directory, one of its own unless given. path: the mount point, one of its own unless
-    given. foreground: False lets it detach itself, as users have it.
+    given. foreground: False lets it detach itself, as users have it. cwd: where it is
+    started, here unless given.
     """
 
     def __init__(self, store, *options, key=None, env=None, cache=None, path=None,
-                 foreground=True):
+                 foreground=True, cwd=None):
         self.store, self.options, self.key, self.env = os.fspath(store), options, key, env
         self.foreground = foreground
-        self._cache, self._path = cache, path
+        self._cache, self._path, self._cwd = cache, path, cwd
         self._child = self._tempdir = None
         self._killed = False
 
@@ -126,7 +127,7 @@ class Mount:
         words += ["--foreground"] if self.foreground else []
         env = environment({"LARDER_CACHE_DIR": str(self.cache)}, self.env)
         self._child = spawn([*words, "--", self.store, str(self.path)], env=env,
-                            log=self.log_path)
+                            log=self.log_path, cwd=self._cwd)
 
     def _await_mount(self):
         deadline = time.monotonic() + MOUNT_WITHIN

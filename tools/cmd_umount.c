@@ -5,15 +5,32 @@
 
 #include "fetch/base/mounts.h"
 #include "tools/command.h"
+#include "tools/mounted.h"
 #include "tools/overlay.h"
 #include "tools/unmount.h"
+#include "tools/upper.h"
+
+/* What keeping the upper layer can fail of is found out while the mount is there. ret:
+ * PATH_MAX bytes, where it goes. */
+static int prepare_keep(const char *wanted, const char *path, const char *home, char *ret,
+	struct error *e)
+{
+	struct mounted m;
+	struct mount_facts facts;
+	int r = overlay_check_keep(home, wanted, ret, e);
+	if (r == 0)
+		r = mount_facts_of(path, &facts, e);
+	if (r < 0 || strcmp(facts.type, "overlay") != 0 || !mounted_find(path, &m))
+		return r;
+	return upper_complete(home, &m, e);
+}
 
 /* A writable mount: the overlay, the larderfs below it, and what was written. */
 static int unmount_writable(
 	const struct options *o, const char *path, const char *home, struct error *e)
 {
 	char keep[PATH_MAX] = "";
-	int r = o->keep_upper ? overlay_check_keep(home, o->keep_upper, keep, e) : 0;
+	int r = o->keep_upper ? prepare_keep(o->keep_upper, path, home, keep, e) : 0;
 	if (r == 0)
 		r = unmount(path, o->lazy, e);
 	return r < 0 ? r : overlay_dispose(home, keep, o->lazy, e);

@@ -288,7 +288,11 @@ int overlay_dispose(const char *home, const char *keep, bool lazy, struct error 
 	if (r == 0 && facts.mounted)
 		r = lazy ? unmount(lower, true, e) : unmount_lower(lower, e);
 	if (r < 0)
-		return error_prefix(e, "what was written stays in '%s': ", home), r;
+		return error_prefix(e,
+			       *keep ? "what was written stays in '%s': "
+				     : "'%s' stays: ",
+			       home),
+		       r;
 	if (*keep)
 		r = keep_upper(home, keep, e);
 	if (r < 0)

@@ -1,5 +1,6 @@
 """`larder mount --writable`: written to as a local directory is, published, and gone."""
 
+import hashlib
 import json
 import os
 import re
@@ -202,6 +203,82 @@ class Writable(unittest.TestCase):
         self.assert_refused(2, "--keep-upper", "umount", "--keep-upper", "kept2", "mnt")
         self.run_ok("umount", "mnt")
 
+    def looks(self, top, names):
+        """{path: (mode, mtime, content's digest or target)} of these and what is below them,
+        without the whiteouts."""
+        paths = [path for name in names for path in (top / name, *(top / name).rglob("*"))]
+        return {str(path.relative_to(top)): (
+            path.lstat().st_mode, path.lstat().st_mtime_ns,
+            os.readlink(path) if path.is_symlink()
+            else hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None)
+            for path in paths if not path.is_char_device()}
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_what_is_kept_is_whole(self):
+        """Also what the kernel copied up no content of, since only its mode, owner, links or
+        name changed, or a name above it."""
+        (self.tree / "lib/to-index").symlink_to("index.js")
+        (self.tree / "lib/empty").mkdir()
+        for path in (*self.tree.rglob("*"), self.tree):
+            os.utime(path, ns=(10**18, 10**18 + 7), follow_symlinks=False)
+        self.run_ok("commit", "--key", "wide", "./store", "tree")
+        self.mount(key="wide")
+        os.chmod(self.point / "big", 0o600)
+        os.chown(self.point / "big-too", 5, 5)
+        os.link(self.point / "gone", self.point / "again")
+        os.rename(self.point / "gone-dir/inner", self.point / "inner")
+        os.rename(self.point / "lib", self.point / "moved")
+        (self.point / "moved/deep/one").chmod(0o755)
+        (self.point / "moved/new").write_text("new\n")
+        (self.point / "bin").unlink()
+        names = ["again", "big", "big-too", "gone", "inner", "moved"]
+        wanted = self.looks(self.point, names)
+        self.run_ok("umount", "--keep-upper", "kept", "mnt")
+        kept = self.path / "kept"
+        self.assertEqual(self.looks(kept, names), wanted)
+        self.assertEqual(set(os.listdir(kept)), {*names, "gone-dir", "bin", "lib"})
+        for whiteout in ("gone-dir/inner", "bin", "lib"):
+            self.assertTrue((kept / whiteout).is_char_device(), whiteout)
+        self.assert_nothing_left()
+
+    def assert_not_kept(self, why):
+        """A file that had only its mode changed is not handed out without its content."""
+        home, = self.homes()
+        (self.point / "new").write_text("new\n")
+        self.assert_refused(1, f"cannot keep 'gone' whole: {why}", "umount", "--keep-upper",
+                            "kept", "mnt")
+        self.assertFalse((self.path / "kept").exists())
+        self.assertEqual((home / "upper/new").read_text(), "new\n")
+        self.assertEqual(len(mounts_at(self.point)), 1)
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_what_is_out_of_reach_is_not_kept(self):
+        self.mount()
+        (self.point / "new").touch()
+        os.chmod(self.point / "gone", 0o600)
+        self.kill_daemon()
+        self.assert_not_kept("Transport endpoint is not connected")
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_another_version_is_not_kept_for_this_one(self):
+        origin = self.enterContext(Origin([CREDENTIALS]))
+        store = "s3://the-bucket/w"
+        env = origin.env(CREDENTIALS) | {"LARDER_CACHE_DIR": ""}
+        same = os.urandom(4 << 20)
+        (self.tree / "same").write_bytes(same)
+        self.run_ok("commit", "--key", "a", store, "tree", env=env)
+        self.run_ok("mount", "--writable", "--upper-dir", ".cache/larder", "--prefetch", "none",
+                    "--key", "a", store, "mnt", env=env)
+        os.chmod(self.point / "gone", 0o600)
+        (self.tree / "gone").write_text("another version's\n")
+        self.run_ok("commit", "--force", "--key", "a", store, "tree", env=env)
+        self.assertEqual((self.point / "same").read_bytes(), same)  # it is found out here
+        # so that what was looked up before is looked up again
+        Path("/proc/sys/vm/drop_caches").write_text("2")
+        self.assert_not_kept("its key was overwritten in the store meanwhile")
+
     def test_in_use_it_is_left_alone(self):
         self.mount()
         with open(self.point / "new", "w", encoding="utf-8"):
@@ -212,17 +289,22 @@ class Writable(unittest.TestCase):
 
     def test_who_looks_below_is_not_waited_for_after_a_signal(self):
         """And what was written is not lost sight of."""
-        self.mount()
-        (self.point / "new").write_text("new\n")
-        home, = self.homes()
-        with open(home / "lower/big", "rb"):
-            child = self.cli.start("umount", "--keep-upper", "kept", "mnt")
-            wait_until(lambda: mount_points(self.path) == [], "only the daemon is waited for")
-            child.send_signal(signal.SIGINT)
-            out, err = child.communicate(timeout=8)
-        self.assertEqual((child.returncode, out, err.count(b"\n")), (130, b"", 1), err)
-        self.assertIn(f"stays in '{home}'", err.decode())
-        self.assertEqual((home / "upper/new").read_text(), "new\n")
+        for words, told in ((("--keep-upper", "kept"), "what was written stays in '{}': "),
+                            ((), "error: '{}' stays: ")):
+            with self.subTest(words=words):
+                self.mount()
+                (self.point / "new").write_text("new\n")
+                home, = self.homes()
+                with open(home / "lower/big", "rb"):
+                    child = self.cli.start("umount", *words, "mnt")
+                    wait_until(lambda: mount_points(self.path) == [],
+                               "only the daemon is waited for")
+                    child.send_signal(signal.SIGINT)
+                    out, err = child.communicate(timeout=8)
+                self.assertEqual((child.returncode, out, err.count(b"\n")), (130, b"", 1), err)
+                self.assertIn(told.format(home), err.decode())
+                self.assertEqual((home / "upper/new").read_text(), "new\n")
+                shutil.rmtree(home)
 
     def test_a_home_that_others_may_have_made_is_not_believed(self):
         for uid, mode in ((65534, 0o700), (os.geteuid(), 0o755)):

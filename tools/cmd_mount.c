@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "fetch/base/cleanup.h"
+#include "fetch/base/io.h"
+#include "fetch/base/output_file.h"
 #include "fs/program.h"
 #include "tools/command.h"
 #include "tools/daemon_path.h"
@@ -15,6 +17,8 @@
 #include "tools/overlay.h"
 #include "tools/session.h"
 #include "tools/unmount.h"
+
+#define SAID_MAX (16u << 10) /* bytes; one line with a key in it */
 
 static int become_daemon(const struct options *o, struct error *e)
 {
@@ -31,21 +35,42 @@ static int become_daemon(const struct options *o, struct error *e)
 static int start_lower(
 	const struct options *o, const char *home, const char *point, struct error *e)
 {
+	char lower[PATH_MAX], said[PATH_MAX], output[PATH_MAX];
+	overlay_part(home, "lower", lower);
+	overlay_part(home, "said", said);
+	overlay_part(home, "output", output);
 	struct options lowers = *o; /* borrows all of it */
 	lowers.shown_as = point;
+	lowers.output = o->output ? output : NULL;
 	CLEANUP(buf_finish) struct buf program = BUF_INIT(PATH_MAX);
 	CLEANUP(daemon_words_finish) struct daemon_words line = {0};
-	char lower[PATH_MAX];
-	overlay_part(home, "lower", lower);
 	int r = daemon_path(&program, e);
 	if (r == 0)
 		r = daemon_words_make(&line, buf_str(&program), &lowers, lower, e);
 	if (r < 0)
 		return r;
-	r = run_program(line.words.data, NULL);
+	r = run_program(line.words.data, NULL, said);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot start '%s'", buf_str(&program));
 	return session_signal() ? -ECANCELED : r;
+}
+
+/* Hands on what larderfs has told of the lower mount, or of a miss. */
+static int tell(const struct options *o, const char *home, struct error *e)
+{
+	CLEANUP(cleanup_free) char *words = NULL;
+	char path[PATH_MAX];
+	size_t len;
+	overlay_part(home, "output", path);
+	int r = output_append_from(o->output, path, e);
+	if (r < 0)
+		return r;
+	overlay_part(home, "said", path);
+	r = read_small_file(path, SAID_MAX, &words, &len);
+	if (r < 0)
+		return error_set(e, -EIO, "cannot read '%s': %s", path, strerror(-r));
+	fwrite(words, 1, len, stdout); /* main() looks whether it was taken */
+	return 0;
 }
 
 /* Returns as start_lower() does; *ret_kept: the overlay is there. */
@@ -54,16 +79,19 @@ static int mount_parts(const struct options *o, const char *home, const char *po
 {
 	char lower[PATH_MAX];
 	struct mount_facts facts;
-	int r = start_lower(o, home, point, e);
-	if (r)
-		return r;
+	int status = start_lower(o, home, point, e);
+	if (status < 0)
+		return status;
 	overlay_part(home, "lower", lower);
-	r = mount_facts_of(lower, &facts, e);
-	if (r < 0 || !facts.mounted) /* a miss: said already */
-		return r;
-	r = overlay_mount(home, point, o->allow_other, e);
-	*ret_kept = r == 0;
-	return r;
+	int r = mount_facts_of(lower, &facts, e);
+	if (r == 0 && facts.mounted) /* else a miss or a failure, said already */
+		r = overlay_mount(home, point, o->allow_other, e);
+	*ret_kept = r == 0 && facts.mounted;
+	if (r == 0)
+		r = tell(o, home, e);
+	if (r < 0 && *ret_kept)
+		*ret_kept = unmount(point, true, NULL) < 0;
+	return r < 0 ? r : status;
 }
 
 static int mount_writable(const struct options *o, struct error *e)

@@ -6,6 +6,8 @@
  *     HOME/lower   larderfs, read-only
  *     HOME/work    the overlay's own
  *     HOME/point   a link that names MOUNTPOINT
+ *     HOME/said    what larderfs printed of the mount below, and
+ *     HOME/output  what it had for --output: nobody is told before the overlay is there
  *
  * HOME is one mount's own directory, mode 0700, named larder-overlay-XXXXXX. HOME/lower
  * stands in mountinfo, and HOME/point tells whose it is: so a mountpoint's HOME is found

@@ -1,6 +1,7 @@
 #include "tools/unmount.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -81,7 +82,8 @@ static int wait_for_end(int daemon, const char *path, struct error *e)
 }
 
 /* Our signals are blocked; a child's are not. */
-static int spawn(const char *const words[], const char *directory, pid_t *ret)
+static int spawn(
+	const char *const words[], const char *directory, const char *output, pid_t *ret)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -92,6 +94,9 @@ static int spawn(const char *const words[], const char *directory, pid_t *ret)
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	int r = directory ? posix_spawn_file_actions_addchdir_np(&actions, directory) : 0;
+	if (r == 0 && output)
+		r = posix_spawn_file_actions_addopen(
+			&actions, STDOUT_FILENO, output, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (r == 0)
 		r = posix_spawnp(ret, words[0], &actions, &attributes,
 			(char *const *)words, environ);
@@ -100,10 +105,10 @@ static int spawn(const char *const words[], const char *directory, pid_t *ret)
 	return -r;
 }
 
-int run_program(const char *const words[], const char *directory)
+int run_program(const char *const words[], const char *directory, const char *output)
 {
 	pid_t pid;
-	int status, r = spawn(words, directory, &pid);
+	int status, r = spawn(words, directory, output, &pid);
 	if (r < 0)
 		return r;
 	while (waitpid(pid, &status, 0) < 0)
@@ -139,7 +144,7 @@ static int run_fusermount(const char *path, bool lazy, struct error *e)
 {
 	const char *const words[] = {
 		"fusermount3", "-q", lazy ? "-uz" : "-u", "--", path, NULL};
-	int r = run_program(words, NULL);
+	int r = run_program(words, NULL, NULL);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot run 'fusermount3'");
 	return r > 0 ? tell_why_not(path, e) : 0;

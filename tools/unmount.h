@@ -22,9 +22,9 @@ int unmount_larderfs(const char *path, bool lazy, struct error *e);
  * daemon, which is about to end) is waited for. Same errors. */
 int unmount_lower(const char *path, struct error *e);
 
-/* Runs a program, in `directory` unless that is NULL, and waits for its end. Standard
- * streams are ours. Its exit status, 128 + n for signal n; -errno when it cannot start.
- */
-int run_program(const char *const words[], const char *directory);
+/* Runs a program, in `directory` unless that is NULL, and waits for its end. Its standard
+ * output goes to the file `output`, which is made, and is ours when that is NULL; the other
+ * streams are ours. Its exit status, 128 + n for signal n; -errno when it cannot start. */
+int run_program(const char *const words[], const char *directory, const char *output);
 
 #endif

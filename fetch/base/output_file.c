@@ -35,6 +35,15 @@ int output_check(const char *path, struct error *e)
 	return error_set(e, -EINVAL, "cannot open --output '%s': %s", path, strerror(-fd));
 }
 
+static int append(const char *path, const char *lines, size_t len, struct error *e)
+{
+	CLEANUP(cleanup_close) int fd = open_output(path);
+	if (fd < 0) /* -EIO: no file here is no miss */
+		return error_set(e, -EIO, "cannot open '%s': %s", path, strerror(-fd));
+	int r = write_fully(fd, lines, len);
+	return r < 0 ? error_set_errno(e, r, "cannot write to '%s'", path) : 0;
+}
+
 int output_append(const char *path, const struct output_facts *facts, struct error *e)
 {
 	if (!path)
@@ -51,9 +60,16 @@ int output_append(const char *path, const struct output_facts *facts, struct err
 		r = buf_printf(&b, "size=%llu\n", (unsigned long long)facts->size);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot compose the lines for '%s'", path);
-	CLEANUP(cleanup_close) int fd = open_output(path);
-	if (fd < 0) /* -EIO: no file here is no miss */
-		return error_set(e, -EIO, "cannot open '%s': %s", path, strerror(-fd));
-	r = write_fully(fd, b.data, b.len);
-	return r < 0 ? error_set_errno(e, r, "cannot write to '%s'", path) : 0;
+	return append(path, b.data, b.len, e);
+}
+
+int output_append_from(const char *path, const char *file, struct error *e)
+{
+	CLEANUP(cleanup_free) char *lines = NULL;
+	size_t len;
+	int r = path ? read_small_file(file, OUTPUT_MAX, &lines, &len) : -ENOENT;
+	if (r == -ENOENT)
+		return 0;
+	return r < 0 ? error_set_errno(e, r, "cannot read '%s'", file)
+		     : append(path, lines, len, e);
 }

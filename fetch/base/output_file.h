@@ -25,4 +25,8 @@ int output_check(const char *path, struct error *e);
  * nothing. 0, or -errno that is never -ENOENT. */
 int output_append(const char *path, const struct output_facts *facts, struct error *e);
 
+/* Appends to path the lines that output_append() wrote to another file; none when there is no
+ * such file. path NULL: does nothing. Same errors. */
+int output_append_from(const char *path, const char *file, struct error *e);
+
 #endif

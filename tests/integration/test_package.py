@@ -104,6 +104,8 @@ class Package(unittest.TestCase):
         for name in ("libarchive13", "libc6", "libcurl4", "libexpat1", "libfuse3-3", "fuse3",
                      "libssl3", "libzstd1"):
             self.assertRegex(depends, rf"\b{name}\b")
+        # what --writable needs of those who are not root
+        self.assertRegex(fields, r"(?m)^Recommends: .*\bfuse-overlayfs\b")
 
     def test_files_are_where_debian_has_them(self):
         root = self.unpacked()

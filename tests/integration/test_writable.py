@@ -439,6 +439,41 @@ class Writable(unittest.TestCase):
         self.assertEqual(refused.count("\n"), 1)
         self.assert_used()
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root may become somebody else")
+    def test_nothing_is_told_of_a_mount_that_has_no_overlay(self):
+        """Neither to a person nor to a CI system, which would skip its install step."""
+        self.path.chmod(0o755)
+        subprocess.run(["chown", "-hR", "65534:65534", self.path], check=True)
+        self.in_a_namespace(f"""
+            mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
+            mkdir bin; ln -s "$(command -v fusermount3)" bin
+            PATH=$PWD/bin {shutil.which("setpriv")} --reuid 65534 --regid 65534 \
+                --clear-groups -- $L mount --soft-fail --writable --output out --key a \
+                ./store mnt > told 2> refused
+            umount /dev/fuse; rm -r fuse bin""")
+        self.assertIn("cannot mount an overlay on", (self.path / "refused").read_text())
+        self.assertEqual((self.path / "told").read_text(), "")
+        self.assertEqual((self.path / "out").read_text(), "")
+        self.assert_nothing_left()
+
+    def test_what_a_writable_mount_tells(self):
+        result = self.run_ok("mount", "--writable", "--output", "out", "--key", "none",
+                             "--fallback-key", "a", "./store", "mnt")
+        self.assertRegex(result.out, r"^a: mounted in place of 'none': \d+ entries in .*\n$")
+        self.assertRegex((self.path / "out").read_text(),
+                         r"^cache-hit=false\ncache-matched-key=a\nidentity=")
+        self.run_ok("umount", "mnt")
+        result = self.run_ok("mount", "--quiet", "--writable", "--output", "out", "--key",
+                             "a", "./store", "mnt")
+        self.assertEqual(result.out, "")
+        self.assertIn("\ncache-hit=true\n", (self.path / "out").read_text())
+        self.run_ok("umount", "mnt")
+
+    def test_what_cannot_be_told_is_not_mounted(self):
+        self.assert_refused(1, "'/dev/full'", "mount", "--writable", "--output", "/dev/full",
+                            "--key", "a", "./store", "mnt")
+        self.assert_nothing_left()
+
     def test_in_a_user_namespace(self):
         tried = subprocess.run(["unshare", "-Urm", "true"], check=False)
         if tried.returncode:

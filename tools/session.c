@@ -32,6 +32,7 @@ int session_signals(struct error *e)
 {
 	cancel_init(&on_signal);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* ignored, it would hide how a child ended */
 	caught_fd = eventfd(0, EFD_CLOEXEC);
 	if (caught_fd < 0)
 		return error_set_errno(e, -errno, "cannot wait for signals");

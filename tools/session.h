@@ -4,7 +4,8 @@
  *
  * SIGINT, SIGTERM and SIGHUP are blocked in every thread from session_signals() on; one
  * thread waits for them, notes the first, and fires the cancel. A second one ends the
- * process at once; so does the first, when there is nothing to undo.
+ * process at once; so does the first, when there is nothing to undo. SIGPIPE is ignored, and
+ * SIGCHLD is not, whatever was inherited.
  */
 #ifndef LARDER_TOOLS_SESSION_H
 #define LARDER_TOOLS_SESSION_H

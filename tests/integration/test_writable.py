@@ -166,6 +166,15 @@ class Writable(unittest.TestCase):
         self.run_ok("umount", "mnt")
         self.assert_nothing_left()
 
+    def test_who_ignores_the_end_of_children_mounts_too(self):
+        """As some supervisors do, and it is inherited: wait(2) then tells of no child."""
+        def ignore():
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        self.run_ok("mount", "--writable", "--key", "a", "./store", "mnt", preexec_fn=ignore)
+        self.assertEqual(self.contents(self.point), self.contents(self.tree))
+        self.run_ok("umount", "mnt", preexec_fn=ignore)
+        self.assert_nothing_left()
+
     def test_the_private_directory_is_private(self):
         self.mount("--upper-dir", "ours/writes")
         homes = list((self.path / "ours/writes").iterdir())

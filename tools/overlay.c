@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "archive/xattrs.h"
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
 #include "fetch/base/log.h"
@@ -155,21 +158,48 @@ static int note_point(const char *home, const char *point)
 	return symlink(point, path) < 0 ? -errno : 0;
 }
 
+/* To an overlay these say what to do; the ones of a key were written for another one. */
+static bool is_overlays_own(const char *name)
+{
+	return !strncmp(name, "user.overlay.", strlen("user.overlay.")) ||
+	       !strncmp(name, "user.fuseoverlayfs.", strlen("user.fuseoverlayfs."));
+}
+
+/* As far as the upper layer's file system takes them. */
+static void copy_xattrs(const char *from, const char *to)
+{
+	CLEANUP(cleanup_free) struct xattrs *all = NULL;
+	struct xattr x;
+	size_t cursor = 0;
+	int r = xattrs_read(AT_FDCWD, from, &all);
+	if (r < 0)
+		log_debug("the xattrs of '%s' cannot be read: %s", from, strerror(-r));
+	while (xattrs_next(all, &cursor, &x)) {
+		char name[XATTR_NAME_MAX + 1];
+		snprintf(name, sizeof(name), "%.*s", (int)x.name_len, x.name);
+		if (!is_overlays_own(name) &&
+			setxattr(to, name, x.value, x.value_len, 0) < 0)
+			log_debug("'%s' takes no xattr '%s': %s", to, name,
+				strerror(errno));
+	}
+}
+
 /* The merged root shows what the upper layer's root says of itself. */
 static int liken_roots(const char *home)
 {
-	char path[PATH_MAX];
+	char lower[PATH_MAX], upper[PATH_MAX];
 	struct stat st;
-	overlay_part(home, "lower", path);
-	if (stat(path, &st) < 0)
+	overlay_part(home, "lower", lower);
+	overlay_part(home, "upper", upper);
+	if (stat(lower, &st) < 0)
 		return -errno;
-	overlay_part(home, "upper", path);
-	if (chmod(path, st.st_mode & 07777) < 0)
+	copy_xattrs(lower, upper); /* first: its mode may forbid it */
+	if (chmod(upper, st.st_mode & 07777) < 0)
 		return -errno;
-	if (chown(path, st.st_uid, st.st_gid) < 0) /* only root may give things away */
-		log_debug("'%s' keeps its owner: %s", path, strerror(errno));
+	if (chown(upper, st.st_uid, st.st_gid) < 0) /* only root may give things away */
+		log_debug("'%s' keeps its owner: %s", upper, strerror(errno));
 	const struct timespec times[] = {st.st_atim, st.st_mtim};
-	return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+	return utimensat(AT_FDCWD, upper, times, 0) < 0 ? -errno : 0;
 }
 
 int overlay_mount(const char *home, const char *point, bool allow_other, struct error *e)

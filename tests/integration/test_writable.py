@@ -175,6 +175,32 @@ class Writable(unittest.TestCase):
         self.run_ok("umount", "mnt", preexec_fn=ignore)
         self.assert_nothing_left()
 
+    def test_the_root_is_the_keys_root(self):
+        """Its xattrs, too: what is published unchanged has the same identity."""
+        os.setxattr(self.tree, "user.color", b"red")
+        os.setxattr(self.tree, "user.empty", b"")
+        self.tree.chmod(0o555)
+        os.utime(self.tree, ns=(10**18, 10**18 + 7))
+        self.run_ok("commit", "--key", "b", "./store", "tree")
+        self.mount(key="b")
+        self.assertEqual({name: os.getxattr(self.point, name)
+                          for name in os.listxattr(self.point)},
+                         {"user.color": b"red", "user.empty": b""})
+        key, = json.loads(self.run_ok("status", "--json", "mnt").out)["keys"]
+        self.run_ok("commit", "--key", "same", "--output", "out", "./store", "mnt")
+        self.assertIn(f"\nidentity={key['identity']}\n", (self.path / "out").read_text())
+        self.run_ok("umount", "mnt")
+
+    def test_what_an_overlay_is_told_is_not_the_keys_to_tell(self):
+        for name in ("user.overlay.opaque", "user.fuseoverlayfs.opaque"):
+            os.setxattr(self.tree, name, b"y")
+        self.run_ok("commit", "--key", "b", "./store", "tree")
+        self.mount(key="b")
+        names = os.listxattr(self.homes()[0] / "upper")
+        self.assertEqual([name for name in names if name.startswith("user.")], [])
+        self.assertEqual(self.contents(self.point), self.contents(self.tree))
+        self.run_ok("umount", "mnt")
+
     def test_the_private_directory_is_private(self):
         self.mount("--upper-dir", "ours/writes")
         homes = list((self.path / "ours/writes").iterdir())

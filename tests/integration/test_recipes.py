@@ -314,6 +314,12 @@ class Others(Place):
                 self.assertEqual(done.returncode, 0, done)
                 self.assertEqual(mount_points(self.home).count(name), mounts, done)
 
+    def test_no_example_begins_by_deleting_what_is_there(self):
+        for path in CI.rglob("*"):
+            if path.is_file():
+                with self.subTest(path=path):
+                    self.assertNotIn("npm ci", path.read_text())
+
     def test_install_leaves_an_installed_larder_alone(self):
         done = subprocess.run([CI / "install"], env=self.env, cwd=self.work, timeout=60,
                               capture_output=True, text=True, check=True)

@@ -32,7 +32,7 @@ WRONG = {
     "metrics-file": ["none/metrics", "tree"],
     "output": ["none/out", "tree"],
     "upper-dir": ["/proc/self/nothing", "file"],
-    "keep-upper": [],  # wants a mount: test_writable.py
+    "keep-upper": [],  # wants a mount: test_writable_kept.py
     "exclude": [],     # any word is a pattern
     "level": [*NUMBERS, "0", "20"],
     "endpoint-url": ["ftp://x", "host", "http://", "http://user:secret@host"],

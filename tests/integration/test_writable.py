@@ -1,22 +1,20 @@
 """`larder mount --writable`: written to as a local directory is, published, and gone."""
 
-import hashlib
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
 import unittest
 from pathlib import Path
 
-from larder_testlib.cli import Cli
-from larder_testlib.process import TempDir, wait_until
+from larder_testlib.process import wait_until
 from larder_testlib.janitor import mount_points
 from larder_testlib.namespaces import apart
 from larder_testlib.origin import Origin
 from larder_testlib.sigv4 import Credentials
+from larder_testlib.writable import WritableCase, mounts_at
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/key")
 
@@ -27,63 +25,7 @@ DOCKERS_RIGHTS = ["audit_write", "chown", "dac_override", "fowner", "fsetid", "k
 CARGO = shutil.which("cargo")
 
 
-def mounts_at(path):
-    """The types of what is mounted there, the topmost last."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as info:
-        lines = [line.split() for line in info]
-    return [line[line.index("-") + 1] for line in lines if line[4] == str(path)]
-
-
-class Writable(unittest.TestCase):
-    def setUp(self):
-        self.home = TempDir()
-        self.addCleanup(self.home.remove)
-        self.path = self.home.path
-        self.cli = Cli(self.path)
-        self.point = self.path / "mnt"
-        self.point.mkdir()
-        self.addCleanup(self.clear_away)
-        self.tree = self.path / "tree"
-        (self.tree / "lib/deep").mkdir(parents=True)
-        (self.tree / "lib/deep/one").write_text("one\n")
-        (self.tree / "lib/index.js").write_text("module.exports = 1\n" * 1000)
-        (self.tree / "gone").write_text("gone\n")
-        (self.tree / "gone-dir").mkdir()
-        (self.tree / "gone-dir/inner").write_text("inner\n")
-        (self.tree / "big").write_bytes(os.urandom(1 << 20))
-        os.link(self.tree / "big", self.tree / "big-too")
-        (self.tree / "bin").symlink_to("lib/index.js")
-        self.run_ok("commit", "--key", "a", "./store", "tree")
-
-    def clear_away(self):
-        for point in reversed(mount_points(self.path)):
-            subprocess.run(["umount", "-l", point], check=False,
-                           stderr=subprocess.DEVNULL)
-
-    def run_ok(self, *words, **more):
-        result = self.cli.run(*words, **more)
-        self.assertEqual((result.code, result.err), (0, ""), result)
-        return result
-
-    def assert_refused(self, code, named, *words, **more):
-        result = self.cli.run(*words, **more)
-        self.assertEqual((result.code, result.out), (code, ""), result)
-        self.assertEqual(result.err.count("\n"), 1, result)
-        self.assertIn(named, result.err)
-
-    def homes(self):
-        cache = self.path / ".cache/larder"
-        return list(cache.glob("larder-overlay-*")) if cache.is_dir() else []
-
-    def assert_nothing_left(self):
-        self.assertEqual(mount_points(self.path), [])
-        self.assertEqual(self.homes(), [])
-        self.assertEqual(os.listdir(self.point), [])
-
-    def mount(self, *words, key="a"):
-        self.run_ok("mount", "--writable", "--key", key, *words, "./store", "mnt")
-        self.assertEqual(len(mounts_at(self.point)), 1)
-
+class Writable(WritableCase):
     def write_as_npm_does(self, top):
         """The same changes to any copy of the tree."""
         (top / "new/sub").mkdir(parents=True)
@@ -101,16 +43,6 @@ class Writable(unittest.TestCase):
         os.replace(temporary, top / "lib/index.js")
         (top / "bin").unlink()
         (top / "bin").symlink_to("lib/main.js")
-
-    def contents(self, top):
-        """{path: (kind, mode, content or target)} of a tree."""
-        found = {}
-        for path in sorted(top.rglob("*")):
-            st = path.lstat()
-            content = (os.readlink(path) if path.is_symlink()
-                       else path.read_bytes() if path.is_file() else None)
-            found[str(path.relative_to(top))] = (st.st_mode, content)
-        return found
 
     def test_two_versions_are_not_published(self):
         origin = self.enterContext(Origin([CREDENTIALS]))
@@ -221,99 +153,6 @@ class Writable(unittest.TestCase):
         self.assertIn("identity", self.run_ok("status", "link").out)
         self.run_ok("umount", "link")
 
-    def test_what_was_written_can_be_kept(self):
-        self.mount()
-        (self.point / "new").write_text("new\n")
-        (self.path / "full").mkdir()
-        self.assert_refused(2, "'full'", "umount", "--keep-upper", "full", "mnt")
-        (self.path / "dangling").symlink_to("kept")
-        self.assert_refused(2, "'dangling'", "umount", "--keep-upper", "dangling", "mnt")
-        self.assert_refused(2, "--keep-upper 'no/where'", "umount", "--keep-upper",
-                            "no/where", "mnt")
-        self.assertEqual((self.point / "new").read_text(), "new\n")
-        self.run_ok("umount", "--keep-upper", "kept", "mnt")
-        self.assertEqual(os.listdir(self.path / "kept"), ["new"])
-        self.assert_nothing_left()
-        self.run_ok("mount", "--key", "a", "./store", "mnt")
-        self.assert_refused(2, "--keep-upper", "umount", "--keep-upper", "kept2", "mnt")
-        self.run_ok("umount", "mnt")
-
-    def looks(self, top, names):
-        """{path: (mode, mtime, content's digest or target)} of these and what is below them,
-        without the whiteouts."""
-        paths = [path for name in names for path in (top / name, *(top / name).rglob("*"))]
-        return {str(path.relative_to(top)): (
-            path.lstat().st_mode, path.lstat().st_mtime_ns,
-            os.readlink(path) if path.is_symlink()
-            else hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None)
-            for path in paths if not path.is_char_device()}
-
-    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
-    def test_what_is_kept_is_whole(self):
-        """Also what the kernel copied up no content of, since only its mode, owner, links or
-        name changed, or a name above it."""
-        (self.tree / "lib/to-index").symlink_to("index.js")
-        (self.tree / "lib/empty").mkdir()
-        for path in (*self.tree.rglob("*"), self.tree):
-            os.utime(path, ns=(10**18, 10**18 + 7), follow_symlinks=False)
-        self.run_ok("commit", "--key", "wide", "./store", "tree")
-        self.mount(key="wide")
-        os.chmod(self.point / "big", 0o600)
-        os.chown(self.point / "big-too", 5, 5)
-        os.link(self.point / "gone", self.point / "again")
-        os.rename(self.point / "gone-dir/inner", self.point / "inner")
-        os.rename(self.point / "lib", self.point / "moved")
-        (self.point / "moved/deep/one").chmod(0o755)
-        (self.point / "moved/new").write_text("new\n")
-        (self.point / "bin").unlink()
-        names = ["again", "big", "big-too", "gone", "inner", "moved"]
-        wanted = self.looks(self.point, names)
-        self.run_ok("umount", "--keep-upper", "kept", "mnt")
-        kept = self.path / "kept"
-        self.assertEqual(self.looks(kept, names), wanted)
-        self.assertEqual(set(os.listdir(kept)), {*names, "gone-dir", "bin", "lib"})
-        for whiteout in ("gone-dir/inner", "bin", "lib"):
-            self.assertTrue((kept / whiteout).is_char_device(), whiteout)
-        self.assert_nothing_left()
-
-    def assert_not_kept(self, why):
-        """A file that had only its mode changed is not handed out without its content."""
-        home, = self.homes()
-        (self.point / "new").write_text("new\n")
-        self.assert_refused(1, f"cannot keep 'gone' whole: {why}", "umount", "--keep-upper",
-                            "kept", "mnt")
-        self.assertFalse((self.path / "kept").exists())
-        self.assertEqual((home / "upper/new").read_text(), "new\n")
-        self.assertEqual(len(mounts_at(self.point)), 1)
-        self.run_ok("umount", "mnt")
-        self.assert_nothing_left()
-
-    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
-    def test_what_is_out_of_reach_is_not_kept(self):
-        self.mount()
-        (self.point / "new").touch()
-        os.chmod(self.point / "gone", 0o600)
-        self.kill_daemon()
-        self.assert_not_kept("Transport endpoint is not connected")
-
-    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
-    def test_another_version_is_not_kept_for_this_one(self):
-        origin = self.enterContext(Origin([CREDENTIALS]))
-        store = "s3://the-bucket/w"
-        env = origin.env(CREDENTIALS) | {"LARDER_CACHE_DIR": ""}
-        same = os.urandom(4 << 20)
-        (self.tree / "same").write_bytes(same)
-        self.run_ok("commit", "--key", "a", store, "tree", env=env)
-        self.run_ok("mount", "--writable", "--upper-dir", ".cache/larder", "--prefetch", "none",
-                    "--key", "a", store, "mnt", env=env)
-        os.chmod(self.point / "gone", 0o600)
-        (self.tree / "gone").write_text("another version's\n")
-        self.run_ok("commit", "--force", "--key", "a", store, "tree", env=env)
-        self.assertEqual((self.point / "same").read_bytes(), same)  # it is found out here
-        # so that what was looked up before is looked up again
-        Path("/proc/sys/vm/drop_caches").write_text("2")
-        self.assert_not_kept("its key was overwritten in the store meanwhile")
-
     def test_in_use_it_is_left_alone(self):
         self.mount()
         with open(self.point / "new", "w", encoding="utf-8"):
@@ -409,12 +248,6 @@ class Writable(unittest.TestCase):
         self.assertEqual(len(self.homes()), 1)
         self.run_ok("umount", "mnt")
         self.assert_nothing_left()
-
-    def kill_daemon(self):
-        daemon = os.pidfd_open(json.loads(self.run_ok("status", "--json", "mnt").out)["pid"])
-        self.addCleanup(os.close, daemon)
-        signal.pidfd_send_signal(daemon, signal.SIGKILL)
-        select.select([daemon], [], [], 60)
 
     def test_nothing_is_mounted_on_what_a_dead_daemon_left(self):
         self.mount()

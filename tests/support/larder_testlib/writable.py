@@ -1,0 +1,87 @@
+"""What tests of `larder mount --writable` share: a tree, published as key "a" of ./store, and
+a mountpoint, all in a directory of the test's own."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import unittest
+
+from larder_testlib.cli import Cli
+from larder_testlib.janitor import mount_points
+from larder_testlib.process import TempDir
+
+
+def mounts_at(path):
+    """The types of what is mounted there, the topmost last."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as info:
+        lines = [line.split() for line in info]
+    return [line[line.index("-") + 1] for line in lines if line[4] == str(path)]
+
+
+class WritableCase(unittest.TestCase):
+    def setUp(self):
+        self.home = TempDir()
+        self.addCleanup(self.home.remove)
+        self.path = self.home.path
+        self.cli = Cli(self.path)
+        self.point = self.path / "mnt"
+        self.point.mkdir()
+        self.addCleanup(self.clear_away)
+        self.tree = self.path / "tree"
+        (self.tree / "lib/deep").mkdir(parents=True)
+        (self.tree / "lib/deep/one").write_text("one\n")
+        (self.tree / "lib/index.js").write_text("module.exports = 1\n" * 1000)
+        (self.tree / "gone").write_text("gone\n")
+        (self.tree / "gone-dir").mkdir()
+        (self.tree / "gone-dir/inner").write_text("inner\n")
+        (self.tree / "big").write_bytes(os.urandom(1 << 20))
+        os.link(self.tree / "big", self.tree / "big-too")
+        (self.tree / "bin").symlink_to("lib/index.js")
+        self.run_ok("commit", "--key", "a", "./store", "tree")
+
+    def clear_away(self):
+        for point in reversed(mount_points(self.path)):
+            subprocess.run(["umount", "-l", point], check=False,
+                           stderr=subprocess.DEVNULL)
+
+    def run_ok(self, *words, **more):
+        result = self.cli.run(*words, **more)
+        self.assertEqual((result.code, result.err), (0, ""), result)
+        return result
+
+    def assert_refused(self, code, named, *words, **more):
+        result = self.cli.run(*words, **more)
+        self.assertEqual((result.code, result.out), (code, ""), result)
+        self.assertEqual(result.err.count("\n"), 1, result)
+        self.assertIn(named, result.err)
+
+    def homes(self):
+        cache = self.path / ".cache/larder"
+        return list(cache.glob("larder-overlay-*")) if cache.is_dir() else []
+
+    def assert_nothing_left(self):
+        self.assertEqual(mount_points(self.path), [])
+        self.assertEqual(self.homes(), [])
+        self.assertEqual(os.listdir(self.point), [])
+
+    def mount(self, *words, key="a"):
+        self.run_ok("mount", "--writable", "--key", key, *words, "./store", "mnt")
+        self.assertEqual(len(mounts_at(self.point)), 1)
+
+    def contents(self, top):
+        """{path: (kind, mode, content or target)} of a tree."""
+        found = {}
+        for path in sorted(top.rglob("*")):
+            st = path.lstat()
+            content = (os.readlink(path) if path.is_symlink()
+                       else path.read_bytes() if path.is_file() else None)
+            found[str(path.relative_to(top))] = (st.st_mode, content)
+        return found
+
+    def kill_daemon(self):
+        daemon = os.pidfd_open(json.loads(self.run_ok("status", "--json", "mnt").out)["pid"])
+        self.addCleanup(os.close, daemon)
+        signal.pidfd_send_signal(daemon, signal.SIGKILL)
+        select.select([daemon], [], [], 60)

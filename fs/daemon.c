@@ -33,6 +33,29 @@ static int code_of_end(pid_t child)
 	return WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }
 
+static volatile sig_atomic_t waited_for; /* a pid; 0: nobody's */
+
+static void pass_on(int number)
+{
+	int saved = errno;
+	if (waited_for)
+		kill(waited_for, number);
+	errno = saved;
+}
+
+/* What would end us ends the child, and that tells what became of it. */
+static void pass_signals_on(pid_t child)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct sigaction passes = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+	struct sigaction inherited;
+	waited_for = child;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		if (sigaction(numbers[i], NULL, &inherited) == 0 &&
+			inherited.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &passes, NULL);
+}
+
 static int wait_for_report(int from, pid_t child)
 {
 	unsigned char code;
@@ -40,7 +63,23 @@ static int wait_for_report(int from, pid_t child)
 	do
 		got = read(from, &code, 1);
 	while (got < 0 && errno == EINTR);
+	waited_for = 0; /* it is ending, and its number will be free */
 	return got == 1 ? code : code_of_end(child);
+}
+
+/* fork(2) with all signals blocked in the child, which is about to have a thread that waits
+ * for them. */
+static pid_t fork_deaf(void)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid_t child = fork();
+	if (child > 0)
+		pass_signals_on(child);
+	if (child != 0)
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	return child;
 }
 
 bool daemon_split(struct daemon *d, int *ret_code)
@@ -53,7 +92,7 @@ bool daemon_split(struct daemon *d, int *ret_code)
 	}
 	CLEANUP(cleanup_close) int from = ends[0];
 	CLEANUP(cleanup_close) int to = ends[1];
-	pid_t child = fork();
+	pid_t child = fork_deaf();
 	if (child < 0) {
 		log_error("cannot start a process: %s", strerror(errno));
 		*ret_code = EXIT_FAILED;

@@ -6,8 +6,9 @@
  *       waits                     mounts
  *       exits with the code  <--  daemon_ready(), or daemon_failed()
  *
- * The child's words go to the parent's standard error until it is ready. No thread may
- * have been started before the split.
+ * The child's words go to the parent's standard error until it is ready. SIGINT, SIGTERM
+ * and SIGHUP are passed on by the parent while it waits, unless they were ignored from the
+ * start; in the child they are blocked. No thread may have been started before the split.
  */
 #ifndef LARDER_FS_DAEMON_H
 #define LARDER_FS_DAEMON_H

@@ -49,10 +49,13 @@ static int start_lower(
 		r = daemon_words_make(&line, buf_str(&program), &lowers, lower, e);
 	if (r < 0)
 		return r;
-	r = run_program(line.words.data, NULL, said);
+	r = run_program(line.words.data, NULL, said, true);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot start '%s'", buf_str(&program));
-	return session_signal() ? -ECANCELED : r;
+	if (r == 0 && session_signal())
+		return error_set(
+			e, -ECANCELED, "ended by a signal before the mount served");
+	return r;
 }
 
 /* Hands on what larderfs has told of the lower mount, or of a miss. */
@@ -110,6 +113,7 @@ static int mount_writable(const struct options *o, struct error *e)
 		return r;
 	r = mount_parts(o, home, point, &kept, e);
 	struct error left = {0};
+	session_signal_obeyed();
 	if (!kept && overlay_dispose(home, "", false, &left) < 0 && r == 0)
 		return error_copy(e, &left), left.code;
 	return r;

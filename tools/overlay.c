@@ -146,7 +146,7 @@ static int mount_fuse(const char *home, const char *point, bool allow_other)
 	const char *const words[] = {"fuse-overlayfs", "-o",
 		"lowerdir=lower,upperdir=upper,workdir=work", point,
 		allow_other ? "-oallow_other" : NULL, NULL};
-	int r = run_program(words, home, NULL);
+	int r = run_program(words, home, NULL, false);
 	return r > 0 ? -EIO : r;
 }
 

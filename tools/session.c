@@ -17,6 +17,7 @@ static struct cancel on_signal;
 static struct signal_thread waiting;
 static atomic_int caught;
 static atomic_bool only_prints;
+static atomic_bool obeyed;
 static int caught_fd = -1; /* of eventfd(2); open for ever */
 
 static void note_signal(void *arg, int number)
@@ -57,7 +58,12 @@ int session_signal(void)
 
 int session_signal_fd(void)
 {
-	return caught_fd;
+	return atomic_load(&obeyed) ? -1 : caught_fd;
+}
+
+void session_signal_obeyed(void)
+{
+	atomic_store(&obeyed, true);
 }
 
 struct cancel *session_cancel(void)

@@ -36,8 +36,11 @@ void session_signals_end(void);
 int session_signal(void);
 
 /* A descriptor that is readable from the first signal on, for poll(2); -1, which that takes
- * for nothing, without the thread. Borrowed. */
+ * for nothing, without the thread and when the signal was obeyed. Borrowed. */
 int session_signal_fd(void);
+
+/* From here on there is only clearing up, whose waits the signal that came does not end. */
+void session_signal_obeyed(void);
 
 /* The cancel that signals fire; borrowed, for ever. */
 struct cancel *session_cancel(void);

@@ -105,12 +105,29 @@ static int spawn(
 	return -r;
 }
 
-int run_program(const char *const words[], const char *directory, const char *output)
+/* Returns when the child has ended, or was sent our signal. */
+static void pass_on(pid_t child)
+{
+	CLEANUP(cleanup_close) int end = (int)syscall(SYS_pidfd_open, child, 0);
+	struct pollfd fds[] = {{.fd = end, .events = POLLIN},
+		{.fd = session_signal_fd(), .events = POLLIN}};
+	int n;
+	do
+		n = end < 0 ? 0 : poll(fds, 2, -1);
+	while (n < 0 && errno == EINTR);
+	if (n > 0 && fds[1].revents)
+		kill(child, session_signal());
+}
+
+int run_program(const char *const words[], const char *directory, const char *output,
+	bool pass_signal)
 {
 	pid_t pid;
 	int status, r = spawn(words, directory, output, &pid);
 	if (r < 0)
 		return r;
+	if (pass_signal)
+		pass_on(pid);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
@@ -144,7 +161,7 @@ static int run_fusermount(const char *path, bool lazy, struct error *e)
 {
 	const char *const words[] = {
 		"fusermount3", "-q", lazy ? "-uz" : "-u", "--", path, NULL};
-	int r = run_program(words, NULL, NULL);
+	int r = run_program(words, NULL, NULL, false);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot run 'fusermount3'");
 	return r > 0 ? tell_why_not(path, e) : 0;

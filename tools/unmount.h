@@ -24,7 +24,9 @@ int unmount_lower(const char *path, struct error *e);
 
 /* Runs a program, in `directory` unless that is NULL, and waits for its end. Its standard
  * output goes to the file `output`, which is made, and is ours when that is NULL; the other
- * streams are ours. Its exit status, 128 + n for signal n; -errno when it cannot start. */
-int run_program(const char *const words[], const char *directory, const char *output);
+ * streams are ours. With pass_signal the one that comes to us (tools/session.h) is sent on
+ * to it. Its exit status, 128 + n for signal n; -errno when it cannot start. */
+int run_program(const char *const words[], const char *directory, const char *output,
+	bool pass_signal);
 
 #endif

@@ -52,9 +52,8 @@ static int refuse(
 	if (r == 0)
 		r = buf_append_str(&path, name);
 	return error_set(w->e, -EIO,
-		"cannot keep '%s' whole: %s; nothing is unmounted, and what was written "
-		"is "
-		"in '%s/upper'",
+		"cannot keep '%s' whole: %s; nothing is unmounted, and what was "
+		"written is in '%s/upper'",
 		r < 0 ? name : buf_str(&path), why, w->home);
 }
 

@@ -8,15 +8,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 from pathlib import Path
 
 from larder_testlib import fuse
 from larder_testlib.faultproxy import FaultProxy
-from larder_testlib.mount import Mount, larder
+from larder_testlib.mount import Mount, environment, larder
 from larder_testlib.origin import Origin
-from larder_testlib.process import TempDir, spawn, wait_until
+from larder_testlib.process import TempDir, leftovers, spawn, wait_until
+from larder_testlib.programs import program
 from larder_testlib.sigv4 import Credentials
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/key")
@@ -356,6 +358,29 @@ class Waiting(unittest.TestCase):
             self.assertLess(time.monotonic() - begin, 2 * SLACK)
             self.assertFalse(mount.is_mounted())
             self.proxy.clear()
+
+    def test_a_signal_ends_who_waits_for_the_mount(self):
+        """It is sent to one process: no terminal tells the daemon, too."""
+        self.proxy.stall()
+        upper = self.enterContext(TempDir())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            for words in ((), ("--writable", "--upper-dir", upper)):
+                with (self.subTest(words, number=number), TempDir() as point,
+                      tempfile.TemporaryFile() as said):
+                    others, asked = leftovers(), self.proxy.stats()["requests"]
+                    child = spawn([program("larder"), "mount", "--key=k", "--timeout=60s",
+                                   *words, STORE, point], env=environment(self.env),
+                                  stderr=said)
+                    wait_until(lambda: self.proxy.stats()["requests"] > asked,  # noqa: B023
+                               "the store to be asked")
+                    begin = time.monotonic()
+                    child.send(number)
+                    self.assertEqual(child.wait(10), 128 + number)
+                    wait_until(lambda: leftovers() == others, "the daemon to end")  # noqa: B023
+                    self.assertLess(time.monotonic() - begin, SLACK)
+                    said.seek(0)
+                    self.assertEqual(said.read().count(b"by a signal"), 1)
+                    self.assertEqual((os.listdir(point), os.listdir(upper)), ([], []))
 
     def test_a_store_that_does_not_answer_is_not_mounted(self):
         self.proxy.stall()

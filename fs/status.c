@@ -10,7 +10,26 @@
 #include "fetch/base/json_out.h"
 #include "fs/facts.h"
 
+#define ROOM_BEHIND (4u << 10) /* bytes, for what is told after the keys */
+
 typedef unsigned long long big;
+
+/* Tells of keys one after the other until the next would be past STATUS_MAX; of how many
+ * comes back. */
+static size_t tell_keys(FILE *out, const struct facts *f, const char *between,
+	void (*tell)(FILE *out, const struct key_facts *k))
+{
+	for (size_t i = 0; i < f->told; i++) {
+		off_t before = ftello(out);
+		fputs(i ? between : "", out);
+		tell(out, &f->key[i]);
+		if (ftello(out) > STATUS_MAX - ROOM_BEHIND) {
+			fseeko(out, before, SEEK_SET);
+			return i;
+		}
+	}
+	return f->told;
+}
 
 /* --- for machines ----------------------------------------------------------------- */
 
@@ -94,11 +113,7 @@ static void put_facts(FILE *out, const struct facts *f)
 	}
 	put_number(out, "keys_known", f->keys);
 	fputs("\"keys\":[", out);
-	for (size_t i = 0; i < f->told; i++) {
-		if (i)
-			putc(',', out);
-		put_key(out, &f->key[i]);
-	}
+	tell_keys(out, f, ",", put_key);
 	fputs("]}", out);
 }
 
@@ -142,10 +157,9 @@ static void say_key(FILE *out, const struct key_facts *k)
 static void say_facts(FILE *out, const struct facts *f)
 {
 	fprintf(out, "store       %s\n", f->store);
-	for (size_t i = 0; i < f->told; i++)
-		say_key(out, &f->key[i]);
-	if (f->keys > f->told)
-		fprintf(out, "            and %zu keys more\n", f->keys - f->told);
+	size_t told = tell_keys(out, f, "", say_key);
+	if (f->keys > told)
+		fprintf(out, "            and %zu keys more\n", f->keys - told);
 	fprintf(out, "requests    %llu, %llu retries, ", (big)f->traffic.requests,
 		(big)f->traffic.retries);
 	say_bytes(out, f->traffic.received_bytes);

@@ -2,8 +2,9 @@
  * What a mount says of itself: as JSON (RFC 8259) for machines, as lines for people.
  *
  * Read through the xattrs user.larder.status and user.larder.summary of the mountpoint
- * (and of any doorway); nothing lists them. At most STATUS_MAX bytes: of many open keys
- * the first FACTS_KEYS (fs/facts.h) are told, and how many there are.
+ * (and of any doorway); nothing lists them. At most STATUS_MAX bytes: of many known keys
+ * the first FACTS_KEYS (fs/facts.h) are told, fewer where they are long, and how many
+ * there are.
  */
 #ifndef LARDER_FS_STATUS_H
 #define LARDER_FS_STATUS_H

@@ -244,6 +244,25 @@ class MountedStore(unittest.TestCase):
             os.stat(mount.path / name)
         self.assertEqual(self.asked(), [])
 
+    def test_many_long_keys_have_a_status(self):
+        """An xattr has 64 KiB at most, and in JSON a quote takes two bytes."""
+        self.commit("k", file="x")
+        data = self.origin.objects(BUCKET)["prefix/k"]
+        folder = "/".join(['"' * 240] * 4)
+        mount = self.mount()
+        for number in range(45):
+            key = f"{folder}/{number}"
+            self.origin.put(BUCKET, f"prefix/{key}", data)
+            self.assertEqual((mount.path / key / "file").read_text(), "x")
+        told = status(mount)
+        self.assertEqual(told["keys_known"], 45)
+        self.assertIn(len(told["keys"]), range(10, 40))
+        for key in told["keys"]:
+            self.assertTrue(key["open"])
+            self.assertTrue(key["key"].startswith(folder))
+        summary = os.getxattr(mount.path, "user.larder.summary").decode()
+        self.assertIn("daemon      larderfs", summary)
+
     def test_a_folder_is_a_store_too(self):
         self.commit("k", file="x")
         self.assertEqual(os.listdir(self.home / "tree"), ["file"])

@@ -1,13 +1,12 @@
 #include "archive/foreign_copy.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 struct foreign_copy {
 	struct range_source base;
-	struct range_source *file;  /* owned */
-	struct foreign_shelf shelf; /* owned */
+	struct range_source *file; /* owned */
+	char *shelf_path;          /* owned */
 	struct digest digest;
 	struct stat what; /* the file */
 	char *name;       /* owned */
@@ -23,7 +22,9 @@ static int copy_read(struct range_source *base, const struct call *call, uint64_
 static void copy_condemn(struct range_source *base, struct error *e)
 {
 	const struct foreign_copy *c = (const struct foreign_copy *)base;
-	foreign_shelf_remove(&c->shelf, &c->digest, FORM_CONVERTED, &c->what);
+	CLEANUP(foreign_shelf_finish) struct foreign_shelf shelf = {.dir = -1};
+	if (foreign_shelf_open(c->shelf_path, 0, &shelf) == 0)
+		foreign_shelf_remove(&shelf, &c->digest, FORM_CONVERTED, &c->what);
 	error_set(e, -EBADMSG,
 		"what '%s' was converted to is damaged on this machine's disk; the next "
 		"opening converts it anew",
@@ -34,7 +35,7 @@ static void copy_free(struct range_source *base)
 {
 	struct foreign_copy *c = (struct foreign_copy *)base;
 	range_source_free(c->file);
-	foreign_shelf_finish(&c->shelf);
+	free(c->shelf_path);
 	free(c->name);
 	free(c);
 }
@@ -53,13 +54,16 @@ int foreign_copy_new(const struct foreign_shelf *shelf, const struct digest *d, 
 	if (!c)
 		return -ENOMEM;
 	*c = (struct foreign_copy){
-		.base = {.ops = &copy_ops}, .digest = *d, .name = strdup(name)};
+		.base = {.ops = &copy_ops},
+		.shelf_path = strdup(shelf->path),
+		.digest = *d,
+		.name = strdup(name),
+	};
 	CLEANUP(cleanup_range_source) struct range_source *made = &c->base;
-	c->shelf.dir = fcntl(shelf->dir, F_DUPFD_CLOEXEC, 0);
-	if (c->shelf.dir < 0 || fstat(owned, &c->what) < 0)
-		return error_set_errno(e, -errno, "cannot look at an open file");
-	if (!c->name)
+	if (!c->shelf_path || !c->name)
 		return -ENOMEM;
+	if (fstat(owned, &c->what) < 0)
+		return error_set_errno(e, -errno, "cannot look at an open file");
 	int r = file_source_new(steal_fd(&owned), &c->file, e);
 	if (r < 0)
 		return r;

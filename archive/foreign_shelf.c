@@ -63,7 +63,8 @@ int foreign_shelf_open(const char *dir, uint64_t max, struct foreign_shelf *ret)
 		return -errno;
 	r = check_owner(fd);
 	if (r == 0)
-		*ret = (struct foreign_shelf){.dir = steal_fd(&fd), .max = max};
+		*ret = (struct foreign_shelf){
+			.dir = steal_fd(&fd), .path = dir, .max = max};
 	return r;
 }
 

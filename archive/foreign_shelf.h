@@ -26,12 +26,13 @@
 enum foreign_form { FORM_CONVERTED, FORM_PLAIN };
 
 struct foreign_shelf {
-	int dir;      /* owned: DIR/converted; -1: there is none */
-	uint64_t max; /* bytes; 0: no limit */
+	int dir;          /* owned: DIR/converted; -1: there is none */
+	const char *path; /* borrowed: DIR */
+	uint64_t max;     /* bytes; 0: no limit */
 };
 
-/* 0; -EPERM: DIR belongs to somebody else or may be written by others; -errno of making
- * it. */
+/* DIR outlives the shelf. 0; -EPERM: DIR belongs to somebody else or may be written by
+ * others; -errno of making it. */
 int foreign_shelf_open(const char *dir, uint64_t max, struct foreign_shelf *ret);
 void foreign_shelf_finish(struct foreign_shelf *s);
 

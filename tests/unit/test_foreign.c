@@ -549,6 +549,32 @@ static void what_took_the_place_of_the_damaged_stays(void **state)
 	assert_int_equal(scripted_reads(&w.source), reads);
 }
 
+/* The one that reads the directory is counted each time. */
+static unsigned count_descriptors(void)
+{
+	unsigned n = 0;
+	DIR *dir = opendir("/proc/self/fd");
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* A mount has many open. */
+static void what_was_converted_holds_one_descriptor(void **state)
+{
+	(void)state;
+	CLEANUP(world_finish) struct world w;
+	world_init(&w, "pax", "gzip", NULL, ordinary);
+	unsigned before = count_descriptors();
+	open_well(&w);
+	assert_int_equal(count_descriptors(), before + 1);
+	close_world(&w);
+	open_well(&w);
+	assert_int_equal(count_descriptors(), before + 1);
+}
+
 static const struct member large[] = {
 	{"d/a", '-', .size = 7 * MIB + 5},
 	{"d/b", '-', .size = 9 * MIB},
@@ -641,6 +667,7 @@ int main(void)
 		cmocka_unit_test(a_kept_frame_that_is_damaged_is_made_anew),
 		cmocka_unit_test(kept_digests_that_are_damaged_are_made_anew),
 		cmocka_unit_test(what_took_the_place_of_the_damaged_stays),
+		cmocka_unit_test(what_was_converted_holds_one_descriptor),
 		cmocka_unit_test(a_plain_tar_is_read_where_it_is),
 		cmocka_unit_test(a_plain_tar_that_is_cut_off_is_refused),
 		cmocka_unit_test(a_damaged_index_of_a_plain_tar_is_made_anew),

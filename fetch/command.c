@@ -5,10 +5,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include "fetch/base/cleanup.h"
+#include "fetch/base/process.h"
 #include "fetch/secret.h"
 
 #define SLICE_MS 50 /* a call's end is no descriptor that poll(2) could wait for */
@@ -80,9 +83,23 @@ static int set_up(posix_spawn_file_actions_t *files, posix_spawnattr_t *attribut
 	return -r;
 }
 
+/* The line, behind one that gives back the limit of open files: posix_spawn(3) has no
+ * word for limits. */
+static char *line_with_limits(const char *line)
+{
+	char *text;
+	unsigned long files = open_files_before();
+	int len = files ? asprintf(&text, "ulimit -S -n %lu\n%s", files, line)
+			: asprintf(&text, "%s", line);
+	return len < 0 ? NULL : text;
+}
+
 static int spawn_shell(const char *line, const char *directory, int output, pid_t *ret)
 {
-	char *const arguments[] = {(char *)"sh", (char *)"-c", (char *)line, NULL};
+	CLEANUP(cleanup_free) char *text = line_with_limits(line);
+	if (!text)
+		return -ENOMEM;
+	char *const arguments[] = {(char *)"sh", (char *)"-c", text, NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	if (posix_spawn_file_actions_init(&files))

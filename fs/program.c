@@ -291,6 +291,8 @@ int larderfs_main(int argc, char **argv)
 	log_init("larderfs", LOG_WARNING, STDERR_FILENO);
 	if (harden_process() < 0)
 		log_debug("cores cannot be turned off: %s", strerror(errno));
+	if (raise_open_files() < 0) /* an open key of a folder is an open file */
+		log_debug("the limit of open files stays: %s", strerror(errno));
 	struct fs_options o;
 	struct run run = {.options = &o, .daemon.report = -1, .log_fd = LOG_TO_SYSLOG};
 	fs_options_init(&o);

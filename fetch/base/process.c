@@ -4,10 +4,32 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+static unsigned long files_before; /* set before threads start */
+
 int harden_process(void)
 {
 	static const struct rlimit none = {0, 0};
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
 		return -errno;
 	return 0;
+}
+
+int raise_open_files(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -errno;
+	rlim_t before = files.rlim_cur;
+	if (before == files.rlim_max)
+		return 0;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -errno;
+	files_before = before;
+	return 0;
+}
+
+unsigned long open_files_before(void)
+{
+	return files_before;
 }

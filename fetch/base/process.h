@@ -1,5 +1,6 @@
 /*
- * What a process that holds secrets does to itself before it reads the first one.
+ * What a process does to itself before its threads start: it hides its memory, for it
+ * will hold secrets, and takes the descriptors that it may have.
  */
 #ifndef LARDER_FETCH_BASE_PROCESS_H
 #define LARDER_FETCH_BASE_PROCESS_H
@@ -11,5 +12,13 @@
  * group id. Side effects: /proc/PID belongs to root, so a user namespace's id maps must
  * be written by another process; no debugger attaches. 0 or -errno. */
 int harden_process(void);
+
+/* Raises the soft limit of open files to the hard one. For the main() of a process that
+ * opens what others have it open, and has no use for select(2). 0 or -errno. */
+int raise_open_files(void);
+
+/* What the soft limit was before that, for the programs that are started: select(2)
+ * cannot tell of a descriptor above 1,023, and they may use it. 0: it was not raised. */
+unsigned long open_files_before(void);
 
 #endif

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import subprocess
 import threading
 import time
@@ -272,6 +273,20 @@ class MountedStore(unittest.TestCase):
         (folder / "k").write_bytes(data)
         mount = self.enterContext(Mount(folder))
         self.assertEqual((mount.path / "k/file").read_text(), "x")
+
+    def test_a_folder_may_have_more_keys_than_open_files_are_usual(self):
+        folder = self.home / "folder"
+        folder.mkdir()
+        self.commit("k", file="x")
+        data = self.origin.objects(BUCKET)["prefix/k"]
+        for number in range(100):
+            (folder / f"k{number}").write_bytes(data)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        mount = self.enterContext(Mount(folder))
+        for number in range(100):
+            self.assertEqual((mount.path / f"k{number}/file").read_text(), "x")
 
 
 if __name__ == "__main__":

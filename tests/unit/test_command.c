@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "fetch/base/cleanup.h"
+#include "fetch/base/process.h"
 #include "fetch/command.h"
 #include "fetch/secret.h"
 
@@ -68,6 +70,37 @@ static void descriptors_do_not_leak(void **state)
 	assert_output(line, "closed\n", 0);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+static int raise_and_look(void)
+{
+	struct rlimit files;
+	char *text;
+	size_t len;
+	int status;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return 1;
+	files.rlim_cur = 77;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || raise_open_files() < 0 ||
+		getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur != files.rlim_max)
+		return 2;
+	if (command_output(
+		    CALL_PATIENT, "ulimit -S -n", NULL, 100, &text, &len, &status) < 0)
+		return 3;
+	return strcmp(text, "77\n") == 0 && status == 0 ? 0 : 4;
+}
+
+/* In a child: the limit would stay for the tests behind it. */
+static void the_limit_of_open_files_is_what_it_was(void **state)
+{
+	int status;
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(raise_and_look());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void ignored_signals_end_it_all_the_same(void **state)
@@ -152,6 +185,7 @@ int main(void)
 		cmocka_unit_test(it_runs_in_the_same_environment),
 		cmocka_unit_test(it_runs_where_it_is_told),
 		cmocka_unit_test(descriptors_do_not_leak),
+		cmocka_unit_test(the_limit_of_open_files_is_what_it_was),
 		cmocka_unit_test(ignored_signals_end_it_all_the_same),
 		cmocka_unit_test(much_output_is_refused),
 		cmocka_unit_test(a_deadline_ends_the_whole_group),

@@ -23,13 +23,13 @@ struct doorway {
 	uint64_t inode;
 	struct twins twins;
 	atomic_uint_least64_t twin_reads;
+	atomic_uint made; /* generations */
 
 	pthread_mutex_t lock;
 	struct generation *current; /* one reference; NULL while not open; under lock */
 	struct generation_vec live; /* weak, ascending slots; under lock */
 	struct flight opening;      /* under lock */
 	bool closed;                /* under lock */
-	unsigned made;              /* generations; under lock */
 	uint64_t shut_until_ns;     /* under lock */
 	struct error *shut;         /* owned; under lock: why; NULL: it never was */
 };
@@ -154,7 +154,7 @@ static int install(
 		generation_retire(d->current);
 	*ret_old = d->current;
 	d->current = fresh;
-	d->made++;
+	atomic_fetch_add(&d->made, 1);
 	return 0;
 }
 
@@ -277,6 +277,11 @@ static int open_key(struct doorway *d, const struct call *call, struct error *e)
 	return 0;
 }
 
+bool doorway_was_opened(const struct doorway *d)
+{
+	return atomic_load(&d->made) > 0;
+}
+
 uint64_t doorway_shut_until(struct doorway *d)
 {
 	LOCK_SCOPE(&d->lock);
@@ -382,7 +387,7 @@ int doorway_view(struct generation *g, const struct call *call, uint32_t entry,
 void doorway_stats(struct doorway *d, struct doorway_stats *ret)
 {
 	LOCK_SCOPE(&d->lock);
-	ret->generations = d->made;
+	ret->generations = atomic_load(&d->made);
 	ret->live = (unsigned)d->live.len;
 	ret->twins = atomic_load(&d->twin_reads);
 }

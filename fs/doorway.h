@@ -51,6 +51,9 @@ int doorway_generation(struct doorway *d, const struct call *call,
 /* The same without waiting: NULL when the key is not open. */
 struct generation *doorway_current(struct doorway *d);
 
+/* Has a generation come through it? Takes no lock. */
+bool doorway_was_opened(const struct doorway *d);
+
 /* Until when (monotonic) the key is taken for what an opening found: not there, or no
  * archive. 0: it was never so. */
 uint64_t doorway_shut_until(struct doorway *d);

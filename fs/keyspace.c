@@ -42,7 +42,7 @@ static void describe(const struct node *n, struct shown *ret)
 
 /* Adds a node for a doorway, whose reference it takes over, or (NULL) for a directory. */
 static int add_node_locked(struct keyspace *k, struct node *parent, const char *name,
-	struct doorway *doorway, int64_t mtime_s, struct node **ret)
+	struct doorway *doorway, int64_t mtime_s, uint64_t known_ns, struct node **ret)
 {
 	struct node *n;
 	int r = node_table_add(&k->nodes, parent, name, &n);
@@ -50,6 +50,7 @@ static int add_node_locked(struct keyspace *k, struct node *parent, const char *
 		return r;
 	n->doorway = doorway;
 	n->mtime_s = mtime_s;
+	n->known_ns = known_ns;
 	if (doorway)
 		doorway_set_inode(doorway, inode_make(0, n->number));
 	*ret = n;
@@ -62,7 +63,8 @@ static int add_top(struct keyspace *k, const char *key)
 	int r = key ? doorway_new(k->supply, k->hooks, key, &doorway) : 0;
 	struct node *top;
 	if (r == 0)
-		r = add_node_locked(k, NULL, "", doorway, clock_realtime_s(), &top);
+		r = add_node_locked(k, NULL, "", doorway, clock_realtime_s(),
+			clock_monotonic_ns(), &top);
 	if (r < 0)
 		doorway_unref(doorway);
 	return r;
@@ -237,7 +239,8 @@ static int add_listed_locked(struct keyspace *k, struct node *parent,
 	if (r == 0 && l->is_key)
 		r = doorway_new(k->supply, k->hooks, key, &doorway);
 	if (r == 0)
-		r = add_node_locked(k, parent, l->name, doorway, l->mtime_s, ret);
+		r = add_node_locked(
+			k, parent, l->name, doorway, l->mtime_s, parent->listed_ns, ret);
 	if (r < 0)
 		doorway_unref(doorway);
 	return r;
@@ -254,6 +257,38 @@ static bool is_lost_locked(const struct wanted_name *w)
 	return why && why->code == -ENOENT;
 }
 
+/* Does a newer listing of the directory above, if there is one, have it as well? */
+static bool agrees_with_listing(struct node *n)
+{
+	const struct node *above = n->parent;
+	struct listed l;
+	if (!above->listing || above->listed_ns <= n->known_ns)
+		return true;
+	if (listing_find(above->listing, n->path + n->name, &l) < 0 ||
+		l.is_key != (n->doorway != NULL))
+		return false;
+	n->known_ns = above->listed_ns;
+	if (n->doorway)
+		n->mtime_s = l.mtime_s;
+	return true;
+}
+
+/* May the name lead elsewhere by now? A key that was opened goes on whatever the store
+ * has. One that was not is asked about as often as a name that the kernel does not know,
+ * by opening it, which who wants to read has to do anyway. A directory is asked about
+ * only where a listing, its own or the one it is in, speaks against it: every path into
+ * the keys below, open ones too, leads through it. */
+static bool is_doubtful_locked(struct node *n)
+{
+	if (n->doorway && doorway_was_opened(n->doorway))
+		return false;
+	if (!agrees_with_listing(n))
+		return true;
+	if (n->doorway)
+		return clock_monotonic_ns() - n->known_ns >= KEYSPACE_FRESH_NS;
+	return n->listing && n->listed_ns > n->known_ns && !listing_count(n->listing);
+}
+
 /* Among the nodes, or in a fresh listing. */
 static bool name_known(void *arg)
 {
@@ -262,6 +297,8 @@ static bool name_known(void *arg)
 		return false;
 	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
 	struct listed l;
+	if (n && is_doubtful_locked(n))
+		return false;
 	if (!n && is_fresh(w->parent) &&
 		listing_find(w->parent->listing, w->name, &l) == 0 &&
 		add_listed_locked(w->k, w->parent, &l, &n) < 0)
@@ -304,18 +341,33 @@ static int is_directory(
 	return error_set(e, -ENOENT, "no key '%s'", path);
 }
 
-/* While the store was asked, somebody may have found the name in a listing: one name is
- * one node, and the doorway is not taken over. */
+/* The node that the name has already, for what the store was found to have there: while
+ * it was asked, somebody may have found the name in a listing. NULL: there is none, or
+ * one of the other kind, which loses its name: a key wins, and a directory over what is
+ * no more. */
+static struct node *node_for_found(const struct wanted_name *w, bool is_key)
+{
+	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
+	if (!n || is_key == (n->doorway != NULL))
+		return n;
+	if (n->doorway && !is_doubtful_locked(n))
+		return n;
+	node_table_unname(&w->k->nodes, n);
+	return NULL;
+}
+
+/* One name is one node: the doorway is not taken over where there is one. */
 static int add_found(struct wanted_name *w, struct doorway *doorway, bool *ret_taken)
 {
 	LOCK_SCOPE(&w->k->lock);
-	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
+	struct node *n = node_for_found(w, doorway != NULL);
 	*ret_taken = !n;
 	int r = n ? 0
 		  : add_node_locked(
-			    w->k, w->parent, w->name, doorway, clock_realtime_s(), &n);
+			    w->k, w->parent, w->name, doorway, clock_realtime_s(), 0, &n);
 	if (r < 0)
 		return r;
+	n->known_ns = clock_monotonic_ns();
 	n->lookups++;
 	describe(n, w->found);
 	return 0;
@@ -365,6 +417,28 @@ static int find_key(
 	return r;
 }
 
+static bool take_known_key(struct wanted_name *w)
+{
+	LOCK_SCOPE(&w->k->lock);
+	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
+	if (!n || !n->doorway)
+		return false;
+	n->lookups++;
+	describe(n, w->found);
+	return true;
+}
+
+/* Opens the key whose node is there, but in doubt. The lookup is counted before, so that
+ * the node stays. */
+static int open_known(struct wanted_name *w, const struct call *call, struct error *e)
+{
+	CLEANUP(cleanup_generation) struct generation *g = NULL;
+	int r = doorway_generation(w->found->doorway, call, &g, e);
+	if (r < 0)
+		keyspace_forget(w->k, w->found->number, 1);
+	return r;
+}
+
 /* The one asker's work. */
 static int find_name(struct wanted_name *w, const struct call *call, struct error *e)
 {
@@ -372,7 +446,7 @@ static int find_name(struct wanted_name *w, const struct call *call, struct erro
 	int r = key_of(w->parent, w->name, path);
 	if (r < 0 || key_check(path, NULL) < 0)
 		return error_set(e, -ENOENT, "no key '%s'", path);
-	r = find_key(w, call, path, e);
+	r = take_known_key(w) ? open_known(w, call, e) : find_key(w, call, path, e);
 	if (r == -ENOENT)
 		r = is_directory(w->k, call, path, e);
 	else
@@ -457,7 +531,7 @@ void keyspace_lose(struct keyspace *k, uint32_t number, uint64_t until_ns)
 {
 	LOCK_SCOPE(&k->lock);
 	const struct node *n = node_table_get(&k->nodes, number);
-	if (n && n->parent)
+	if (n && n->parent && !n->unnamed)
 		duds_note(&k->duds, clock_monotonic_ns(), until_ns, n->path, -ENOENT,
 			NULL);
 }

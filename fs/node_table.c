@@ -58,14 +58,28 @@ static size_t place_of_name(
 	return (size_t)(h ^ h >> 32) & (t->size - 1);
 }
 
+static void link_name(struct node_table *t, struct node *n)
+{
+	struct node **at = &t->names[place_of_name(t, n->parent, n->path + n->name)];
+	n->by_name = *at;
+	*at = n;
+}
+
+static void unlink_name(struct node_table *t, struct node *n)
+{
+	struct node **at = &t->names[place_of_name(t, n->parent, n->path + n->name)];
+	while (*at != n)
+		at = &(*at)->by_name;
+	*at = n->by_name;
+}
+
 static void link_node(struct node_table *t, struct node *n)
 {
-	struct node **number = &t->numbers[place_of_number(t, n->number)];
-	struct node **name = &t->names[place_of_name(t, n->parent, n->path + n->name)];
-	n->by_number = *number;
-	*number = n;
-	n->by_name = *name;
-	*name = n;
+	struct node **at = &t->numbers[place_of_number(t, n->number)];
+	n->by_number = *at;
+	*at = n;
+	if (!n->unnamed)
+		link_name(t, n);
 }
 
 static void unlink_node(struct node_table *t, struct node *n)
@@ -74,11 +88,15 @@ static void unlink_node(struct node_table *t, struct node *n)
 	while (*at != n)
 		at = &(*at)->by_number;
 	*at = n->by_number;
-	at = &t->names[place_of_name(t, n->parent, n->path + n->name)];
-	while (*at != n)
-		at = &(*at)->by_name;
-	*at = n->by_name;
+	if (!n->unnamed)
+		unlink_name(t, n);
 	t->count--;
+}
+
+void node_table_unname(struct node_table *t, struct node *n)
+{
+	unlink_name(t, n);
+	n->unnamed = true;
 }
 
 /* Longer chains are slower, not wrong: that memory is short is nobody's failure. */

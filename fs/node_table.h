@@ -22,11 +22,13 @@
 
 struct node {
 	uint32_t number;
+	bool unnamed;        /* the name leads to another node by now */
 	struct node *parent; /* NULL for node 0 */
 	char *path;          /* owned: the key, or the prefix without a slash behind it */
 	size_t name;         /* where the last component begins in path */
 	struct doorway *doorway; /* one reference; NULL: a directory of keys */
 	int64_t mtime_s;
+	uint64_t known_ns; /* when the store last said that the name leads to this */
 
 	uint64_t lookups;  /* the kernel's */
 	uint64_t children; /* nodes that have it as parent */
@@ -54,6 +56,9 @@ void node_table_finish(struct node_table *t);
  * four thousand million were used up. */
 int node_table_add(
 	struct node_table *t, struct node *parent, const char *name, struct node **ret);
+
+/* Its name is free for another node; by number it is found until it is pruned. */
+void node_table_unname(struct node_table *t, struct node *n);
 
 /* NULL: there is none. */
 struct node *node_table_get(const struct node_table *t, uint32_t number);

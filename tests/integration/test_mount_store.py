@@ -139,6 +139,35 @@ class MountedStore(unittest.TestCase):
             self.assert_errno(errno.ESTALE, os.listdir, key)
         self.assertEqual(len(self.asked()), 1)
 
+    def test_known_names_follow_the_store(self):
+        """What was looked up, and never read, is not believed for ever."""
+        for key in ("k0", "k1", "dir/k"):
+            self.commit(key, file="x")
+        mount = self.mount()
+        self.assertEqual(sorted(os.listdir(mount.path)), ["dir", "k0", "k1"])
+        os.stat(mount.path / "k1")
+        os.stat(mount.path / "dir")
+        data = self.origin.objects(BUCKET)["prefix/dir/k"]
+        for key in ("k1", "dir/k"):
+            self.origin.remove(BUCKET, f"prefix/{key}")
+        # each look makes the kernel keep a name that is found for five seconds more
+        wait_until(lambda: not (mount.path / "k1").exists(), "the key to be gone", 20)
+        wait_until(lambda: os.listdir(mount.path) == ["k0"], "the listing to be renewed", 20)
+        wait_until(lambda: not (mount.path / "dir").exists(), "the directory to be gone", 20)
+        self.origin.put(BUCKET, "prefix/dir", data)
+        wait_until((mount.path / "dir/file").exists, "the key to be found", 20)
+
+    def test_a_known_directory_that_became_a_key(self):
+        self.commit("dir/k", file="x")
+        mount = self.mount()
+        self.assertEqual(os.listdir(mount.path / "dir"), ["k"])
+        self.origin.put(BUCKET, "prefix/dir", self.origin.objects(BUCKET)["prefix/dir/k"])
+
+        def is_the_key():
+            return os.listdir(mount.path) == ["dir"] and \
+                os.listdir(mount.path / "dir") == ["file"]
+        wait_until(is_the_key, "the listing to be renewed", 20)
+
     def test_a_key_that_has_gone_holds_up_nobody(self):
         """Where the kernel is told to forget a name it waits for who looks up another one in
         that directory, deaf to all signals, and everybody else for it."""

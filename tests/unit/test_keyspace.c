@@ -386,6 +386,166 @@ static void a_fresh_listing_is_used_again(void **state)
 	world_free(w);
 }
 
+/* --- known names that change in the store ------------------------------------------- */
+
+#define A_WHILE (5 * NS_PER_SECOND)
+
+static int lookup_at_hand(struct world *w, const char *name, struct shown *ret)
+{
+	return keyspace_lookup(w->keyspace, NULL, 0, name, false, ret, NULL);
+}
+
+/* A world whose top directory was listed at this moment, with the clock stopped. */
+static struct world *listed_world(const char *const keys[])
+{
+	struct world *w = world_new(NULL);
+	for (; *keys; keys++)
+		put_archive(w, *keys, "x");
+	stopped_ns = 77 * NS_PER_SECOND;
+	listing_unref(list(w, 0));
+	return w;
+}
+
+static void a_known_name_that_a_newer_listing_lacks_is_asked_for(void **state)
+{
+	struct world *w = listed_world((const char *[]){"k0", "k1", "dir/k", NULL});
+	struct shown k0, k1, dir, s;
+	assert_int_equal(lookup(w, 0, "k0", &k0), 0);
+	assert_int_equal(lookup(w, 0, "k1", &k1), 0);
+	assert_int_equal(lookup(w, 0, "dir", &dir), 0);
+	memory_remove(w->store, "k1");
+	memory_remove(w->store, "dir/k");
+	stopped_ns += A_WHILE;
+	listing_unref(list(w, 0));
+	assert_int_equal(lookup_at_hand(w, "k1", &s), -EAGAIN);
+	assert_int_equal(lookup_at_hand(w, "dir", &s), -EAGAIN);
+	assert_int_equal(lookup_at_hand(w, "k0", &s), 0);
+	assert_int_equal(s.number, k0.number);
+	assert_int_equal(lookup(w, 0, "k1", &s), -ENOENT);
+	assert_int_equal(lookup(w, 0, "dir", &s), -ENOENT);
+	/* who has them open still has them, and they may come back */
+	assert_int_equal(keyspace_node(w->keyspace, k1.number, &s), 0);
+	assert_int_equal(keyspace_node(w->keyspace, dir.number, &s), 0);
+	stopped_ns += A_WHILE;
+	put_archive(w, "k1", "y");
+	put_archive(w, "dir/other", "y");
+	assert_int_equal(lookup(w, 0, "k1", &s), 0);
+	assert_int_equal(s.number, k1.number);
+	assert_int_equal(lookup(w, 0, "dir", &s), 0);
+	assert_int_equal(s.number, dir.number);
+	assert_int_equal(lookup_at_hand(w, "k1", &s), 0);
+	assert_int_equal(lookup_at_hand(w, "dir", &s), 0);
+	world_free(w);
+}
+
+static void a_known_directory_that_became_a_key_is_the_key(void **state)
+{
+	struct world *w = listed_world((const char *[]){"name/k", NULL});
+	struct shown old, fresh, s;
+	assert_int_equal(lookup(w, 0, "name", &old), 0);
+	assert_null(old.doorway);
+	put_archive(w, "name", "x"); /* now it is both */
+	stopped_ns += A_WHILE;
+	listing_unref(list(w, 0));
+	assert_int_equal(lookup(w, 0, "name", &fresh), 0);
+	assert_non_null(fresh.doorway);
+	assert_int_not_equal(fresh.number, old.number);
+	/* the directory is there by its number, and what lies below it */
+	assert_int_equal(lookup(w, old.number, "k", &s), 0);
+	keyspace_forget(w->keyspace, old.number, 1);
+	assert_int_equal(keyspace_node(w->keyspace, old.number, &old), 0);
+	keyspace_forget(w->keyspace, s.number, 1);
+	assert_int_equal(keyspace_node(w->keyspace, old.number, &old), -ENOENT);
+	assert_int_equal(lookup_at_hand(w, "name", &s), 0);
+	assert_int_equal(s.number, fresh.number);
+	world_free(w);
+}
+
+static void a_known_key_that_became_a_directory_is_the_directory(void **state)
+{
+	struct world *w = listed_world((const char *[]){"name", NULL});
+	struct shown old, fresh, s;
+	assert_int_equal(lookup(w, 0, "name", &old), 0);
+	memory_remove(w->store, "name");
+	put_archive(w, "name/k", "x");
+	stopped_ns += A_WHILE;
+	assert_int_equal(lookup(w, 0, "name", &fresh), 0);
+	assert_null(fresh.doorway);
+	assert_int_equal(lookup(w, fresh.number, "k", &s), 0);
+	/* what the old one's readers find out is nothing to the new one */
+	keyspace_lose(w->keyspace, old.number, UINT64_MAX);
+	assert_int_equal(lookup_at_hand(w, "name", &s), 0);
+	assert_int_equal(s.number, fresh.number);
+	world_free(w);
+}
+
+static void a_directory_that_turns_out_empty_is_asked_for(void **state)
+{
+	struct world *w = listed_world((const char *[]){"name/k", NULL});
+	struct shown old, s;
+	assert_int_equal(lookup(w, 0, "name", &old), 0);
+	memory_remove(w->store, "name/k");
+	put_archive(w, "name", "x");
+	stopped_ns += A_WHILE;
+	assert_int_equal(lookup_at_hand(w, "name", &s), 0);
+	listing_unref(list(w, old.number));
+	assert_int_equal(lookup(w, 0, "name", &s), 0);
+	assert_non_null(s.doorway);
+	world_free(w);
+}
+
+/* The request that finds it out is the one that opens the key for who reads on. */
+static void a_key_that_was_not_opened_is_believed_for_a_while(void **state)
+{
+	struct world *w = listed_world((const char *[]){"k", "dir/k", NULL});
+	struct shown s;
+	CLEANUP(cleanup_generation) struct generation *g = NULL;
+	assert_int_equal(lookup(w, 0, "k", &s), 0);
+	assert_int_equal(lookup(w, 0, "dir", &s), 0);
+	stopped_ns += A_WHILE - 1;
+	assert_int_equal(lookup_at_hand(w, "k", &s), 0);
+	assert_int_equal(w->store->opens, 0);
+	stopped_ns++;
+	assert_int_equal(lookup_at_hand(w, "k", &s), -EAGAIN);
+	assert_int_equal(lookup(w, 0, "k", &s), 0);
+	assert_int_equal(doorway_generation(s.doorway, CALL_PATIENT, &g, NULL), 0);
+	assert_int_equal(w->store->opens, 1);
+	/* once open it stays, and a directory does unless something speaks against it */
+	memory_remove(w->store, "k");
+	stopped_ns += 100 * A_WHILE;
+	assert_int_equal(lookup_at_hand(w, "k", &s), 0);
+	assert_int_equal(lookup_at_hand(w, "dir", &s), 0);
+	listing_unref(list(w, 0));
+	assert_int_equal(lookup_at_hand(w, "k", &s), 0);
+	assert_int_equal(w->store->opens, 1);
+	assert_int_equal(w->store->lists, 2);
+	cleanup_generation(&g);
+	world_free(w);
+}
+
+static void a_newer_listing_vouches_for_a_known_name(void **state)
+{
+	struct world *w = listed_world((const char *[]){"k", NULL});
+	struct shown dir, s;
+	put_archive(w, "dir/k", "x");
+	assert_int_equal(lookup(w, 0, "dir", &dir), 0);
+	assert_int_equal(lookup(w, 0, "k", &s), 0);
+	int64_t before_s = s.mtime_s;
+	put_archive(w, "k", "y");
+	stopped_ns += A_WHILE;
+	listing_unref(list(w, 0));
+	assert_int_equal(lookup_at_hand(w, "k", &s), 0);
+	assert_true(s.mtime_s > before_s);
+	/* in which a directory has no time: it keeps the one that it was shown with */
+	assert_int_equal(lookup_at_hand(w, "dir", &s), 0);
+	assert_int_equal(s.mtime_s, dir.mtime_s);
+	stopped_ns += A_WHILE - 1;
+	assert_int_equal(lookup_at_hand(w, "k", &s), 0);
+	stopped_ns++;
+	assert_int_equal(lookup_at_hand(w, "k", &s), -EAGAIN);
+	world_free(w);
+}
+
 static void positions_hold_over_listings(void **state)
 {
 	CLEANUP(cleanup_memory_store) struct memory_store *store = memory_store_new();
@@ -600,6 +760,12 @@ int main(void)
 		cmocka_unit_test(listed_names_are_known_without_being_opened),
 		cmocka_unit_test(a_listed_key_that_has_gone_is_a_miss),
 		cmocka_unit_test(a_fresh_listing_is_used_again),
+		cmocka_unit_test(a_known_name_that_a_newer_listing_lacks_is_asked_for),
+		cmocka_unit_test(a_known_directory_that_became_a_key_is_the_key),
+		cmocka_unit_test(a_known_key_that_became_a_directory_is_the_directory),
+		cmocka_unit_test(a_directory_that_turns_out_empty_is_asked_for),
+		cmocka_unit_test(a_key_that_was_not_opened_is_believed_for_a_while),
+		cmocka_unit_test(a_newer_listing_vouches_for_a_known_name),
 		cmocka_unit_test(positions_hold_over_listings),
 		cmocka_unit_test(forgotten_nodes_are_freed_and_their_numbers_gone),
 		cmocka_unit_test(the_mountpoint_is_never_forgotten),

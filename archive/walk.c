@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "archive/format.h"
@@ -43,7 +45,8 @@ struct walk {
 	struct buf names;        /* NUL-ended names of all levels */
 	struct offset_vec items; /* into names, sorted by name in each level */
 	struct link_map links;
-	struct buf path; /* scratch */
+	bool may_be_lazy; /* the file system of the root: see rouse() */
+	struct buf path;  /* scratch */
 	uint64_t left_out;
 	char dents[DENTS_SIZE];
 };
@@ -237,17 +240,32 @@ static int find_primary(struct walk *w, struct tree_entry *entry, const struct s
 	return 0;
 }
 
+/* A lazy file system tells of a directory that nobody has looked into what it has at hand
+ * (larderfs, of a key that was only listed), and the kernel keeps that for a while. So
+ * any name is looked up in it, and the kernel is made to ask anew; whether that works out
+ * shows in what is asked next. */
+static void rouse(int fd)
+{
+	struct stat below;
+	struct statx fresh;
+	fstatat(fd, ".larder", &below, AT_SYMLINK_NOFOLLOW);
+	statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &fresh);
+}
+
 static int open_below(struct walk *w, int dirfd, const char *name, const struct stat *st)
 {
 	CLEANUP(cleanup_close) int fd = openat(dirfd, name, OPEN_FLAGS);
 	struct stat now;
+	if (fd >= 0 && w->may_be_lazy)
+		rouse(fd);
 	if (fd < 0 || fstat(fd, &now) < 0)
 		return -errno;
 	if (now.st_ino != st->st_ino || now.st_dev != st->st_dev)
 		return -EBUSY;
 	uint32_t self = tree_count(w->tree) - 1;
+	fill_facts(w, tree_entry(w->tree, self), &now);
 	int r = read_xattrs(w, fd, "", tree_entry(w->tree, self));
-	return r < 0 ? r : descend(w, self, steal_fd(&fd), st);
+	return r < 0 ? r : descend(w, self, steal_fd(&fd), &now);
 }
 
 /* What only this kind of entry has. */
@@ -361,10 +379,20 @@ int walk_next(struct walk *w, bool *ret_more, struct error *e)
 	return 0;
 }
 
+static bool is_fuse(int fd)
+{
+	struct statfs fs;
+	return fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC;
+}
+
 static int begin(struct walk *w, int dirfd, struct error *e)
 {
 	CLEANUP(cleanup_close) int fd = openat(dirfd, ".", OPEN_FLAGS);
 	struct stat st;
+	if (fd >= 0) {
+		w->may_be_lazy = is_fuse(fd);
+		rouse(fd);
+	}
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_recode(
 			error_set_errno(e, -errno, "cannot open '%s'", w->top), e);

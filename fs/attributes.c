@@ -52,7 +52,7 @@ void attributes_of_directory(uint64_t inode, int64_t mtime_s,
 {
 	*ret = (struct stat){
 		.st_ino = inode,
-		.st_mode = S_IFDIR | 0555,
+		.st_mode = S_IFDIR | 0755,
 		.st_nlink = 1,
 		.st_uid = owner->uid,
 		.st_gid = owner->gid,

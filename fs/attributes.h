@@ -31,7 +31,9 @@ uint64_t attributes_inode(const struct index *ix, uint32_t slot, uint32_t entry)
 void attributes_of_entry(const struct index *ix, uint32_t entry, uint64_t inode,
 	const struct owner_policy *owner, struct stat *ret);
 
-/* A directory of the keyspace, or a doorway that was not opened yet. */
+/* A directory of the keyspace, or a doorway that was not opened yet: writable for its
+ * owner, as most are that are packed. The mount is read-only in any case, a copy need not
+ * be. */
 void attributes_of_directory(uint64_t inode, int64_t mtime_s,
 	const struct owner_policy *owner, struct stat *ret);
 

@@ -273,7 +273,7 @@ static int open_key(struct doorway *d, const struct call *call, struct error *e)
 	if (r < 0)
 		return error_set_errno(e, r, "cannot open '%s'", d->key);
 	assert(!old);
-	d->hooks->opened(d->hooks->arg, d->key, g);
+	d->hooks->opened(d->hooks->arg, d->inode, g);
 	return 0;
 }
 

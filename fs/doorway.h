@@ -23,8 +23,9 @@ struct doorway_hooks {
 	 * lock held; both generations live during the call. */
 	void (*succeeded)(void *arg, uint64_t inode, struct generation *old,
 		struct generation *fresh);
-	/* The generation is the first of its key (of a new doorway). */
-	void (*opened)(void *arg, const char *key, struct generation *g);
+	/* The generation is the first of its key (of a new doorway), which is shown as
+	 * this inode already, or not yet: 0. */
+	void (*opened)(void *arg, uint64_t inode, struct generation *g);
 	/* The store said 403 for this key: it is taken for a miss. */
 	void (*denied)(void *arg, const char *key);
 	void *arg;
@@ -34,7 +35,7 @@ struct doorway_hooks {
 int doorway_new(const struct supply *supply, const struct doorway_hooks *hooks,
 	const char *key, struct doorway **ret);
 
-/* The inode that shows it, for `succeeded`. To be called before any read. */
+/* The inode that shows it, for the hooks. To be called before any read. */
 void doorway_set_inode(struct doorway *d, uint64_t inode);
 
 void doorway_ref(struct doorway *d);

@@ -18,12 +18,17 @@ static void on_succeeded(
 		notifier_succession(l->notifier, inode, old, fresh);
 }
 
-static void on_opened(void *arg, const char *key, struct generation *g)
+/* The attributes that the kernel was told of a key that was only listed are at an end. */
+static void on_opened(void *arg, uint64_t inode, struct generation *g)
 {
+	struct larderfs *l = arg;
 	struct pin pin;
 	generation_pin(g, &pin);
-	log_info("opened '%s': %u entries, %llu bytes, ETag %s", key,
-		index_count(generation_index(g)), (unsigned long long)pin.size, pin.etag);
+	log_info("opened '%s': %u entries, %llu bytes, ETag %s",
+		doorway_key(doorway_of(g)), index_count(generation_index(g)),
+		(unsigned long long)pin.size, pin.etag);
+	if (l->notifier && inode)
+		notifier_expire(l->notifier, inode, clock_monotonic_ns());
 }
 
 static void on_denied(void *arg, const char *key)

@@ -37,8 +37,8 @@ void notifier_free(struct notifier *n); /* nobody uses it any more */
 void notifier_succession(struct notifier *n, uint64_t doorway, struct generation *old,
 	struct generation *fresh);
 
-/* The kernel's copy of this directory's listing is not to live longer than until due_ns
- * (monotonic). */
+/* What the kernel keeps of this directory, its attributes and its listing, is not to live
+ * longer than until due_ns (monotonic). The names in it stay. */
 void notifier_expire(struct notifier *n, uint64_t directory, uint64_t due_ns);
 
 /* A name of a retired generation, found or not, is about to be told to the kernel, for

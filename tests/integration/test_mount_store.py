@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import stat
 import subprocess
 import threading
 import time
@@ -167,6 +168,60 @@ class MountedStore(unittest.TestCase):
             return os.listdir(mount.path) == ["dir"] and \
                 os.listdir(mount.path / "dir") == ["file"]
         wait_until(is_the_key, "the listing to be renewed", 20)
+
+    def test_a_copy_of_a_listed_key_can_be_written(self):
+        """cp asks for the mode before it reads, when the key is listed and not open yet."""
+        self.commit("k", file="x")
+        mount = self.mount()
+        self.assertEqual(os.listdir(mount.path), ["k"])
+        subprocess.run(["cp", "-r", mount.path / "k", self.home / "copy"], timeout=60, check=True)
+        self.assertEqual(stat.S_IMODE(os.stat(self.home / "copy").st_mode) & 0o700, 0o700)
+        self.assertEqual((self.home / "copy/file").read_text(), "x")
+
+    def test_a_listed_key_is_packed_as_it_is(self):
+        self.tree.chmod(0o750)
+        self.commit("k", file="x")
+        mount = self.mount()
+        self.assertEqual(os.listdir(mount.path), ["k"])
+        os.stat(mount.path / "k")
+        larder("commit", "--key", "again", self.store, mount.path / "k", env=self.env)
+        objects = self.origin.objects(BUCKET)
+        self.assertEqual(objects["prefix/again"], objects["prefix/k"])
+
+    def test_listed_keys_are_packed_as_they_are(self):
+        self.tree.chmod(0o750)
+        self.commit("k", file="x")
+        packed = os.stat(self.tree)
+        mount = self.mount()
+        self.assertEqual(os.listdir(mount.path), ["k"])
+        folder = self.home / "folder"
+        larder("commit", "--key", "all", folder, mount.path, env=self.env)
+        larder("restore", "--key", "all", folder, self.home / "out", env=self.env)
+        unpacked = os.stat(self.home / "out/k")
+        self.assertEqual(stat.S_IMODE(unpacked.st_mode), 0o750)
+        self.assertEqual(unpacked.st_mtime_ns, packed.st_mtime_ns)
+
+    def test_opening_a_key_ends_what_was_said_of_it(self):
+        """By itself the kernel would ask again after a second."""
+        self.tree.chmod(0o750)
+        self.commit("k0", file="x")
+        data = self.origin.objects(BUCKET)["prefix/k0"]
+        names = [f"k{number}" for number in range(5)]  # while the listing is good
+        for name in names:
+            self.origin.put(BUCKET, f"prefix/{name}", data)
+        mount = self.mount()
+        self.assertEqual(sorted(os.listdir(mount.path)), names)
+
+        def is_shown_in_time(key):
+            end = time.monotonic() + 0.8
+            os.stat(key)
+            self.assertEqual((key / "file").read_text(), "x")
+            while stat.S_IMODE(os.stat(key).st_mode) != 0o750:
+                if time.monotonic() > end:
+                    return False
+            return time.monotonic() <= end
+        # on a busy machine some may be late
+        self.assertTrue(any(is_shown_in_time(mount.path / name) for name in names))
 
     def test_a_key_that_has_gone_holds_up_nobody(self):
         """Where the kernel is told to forget a name it waits for who looks up another one in

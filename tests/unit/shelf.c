@@ -4,7 +4,7 @@
 
 #define FRAME_BUDGET (1 << 20)
 
-static void on_opened(void *arg, const char *key, struct generation *g)
+static void on_opened(void *arg, uint64_t inode, struct generation *g)
 {
 }
 

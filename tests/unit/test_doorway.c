@@ -33,7 +33,7 @@ static void on_succeeded(
 	w->fresh_slot = generation_slot(fresh);
 }
 
-static void on_opened(void *arg, const char *key, struct generation *g)
+static void on_opened(void *arg, uint64_t inode, struct generation *g)
 {
 }
 

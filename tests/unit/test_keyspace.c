@@ -34,7 +34,7 @@ struct world {
 	struct shown meanwhile;
 };
 
-static void on_opened(void *arg, const char *key, struct generation *g)
+static void on_opened(void *arg, uint64_t inode, struct generation *g)
 {
 	struct world *w = arg;
 	w->opened++;

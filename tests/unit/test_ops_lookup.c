@@ -75,7 +75,7 @@ struct world {
 	struct larderfs fs;
 };
 
-static void on_opened(void *arg, const char *key, struct generation *g)
+static void on_opened(void *arg, uint64_t inode, struct generation *g)
 {
 }
 

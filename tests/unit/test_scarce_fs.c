@@ -118,7 +118,7 @@ struct mounted {
 	struct notifier *notifier;
 };
 
-static void on_opened(void *arg, const char *key, struct generation *g)
+static void on_opened(void *arg, uint64_t inode, struct generation *g)
 {
 }
 

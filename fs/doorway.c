@@ -362,6 +362,19 @@ static int view_of_twin(struct generation *g, struct generation *newest,
 	return r;
 }
 
+/* There is no twin, or it is damaged: that is its own version's trouble, and whoever reads
+ * it there is told so. */
+static int say_out_of_reach(const struct doorway *d, int code, struct error *e)
+{
+	struct error damage = {0};
+	if (code == -EBADMSG)
+		error_copy(&damage, e);
+	return error_set(e, -ESTALE,
+		"'%s' was overwritten, and a file of the version before is in reach no "
+		"more%s%s",
+		d->key, damage.text[0] ? ": " : "", damage.text);
+}
+
 int doorway_view(struct generation *g, const struct call *call, uint32_t entry,
 	uint64_t offset, size_t len, struct view *ret, struct error *e)
 {
@@ -375,11 +388,8 @@ int doorway_view(struct generation *g, const struct call *call, uint32_t entry,
 			break;
 		tried = generation_slot(newest);
 		r = view_of_twin(g, newest, call, entry, offset, len, ret, e);
-		if (r == -ENOENT)
-			r = error_set(e, -ESTALE,
-				"'%s' was overwritten, and a file of the version before "
-				"is in reach no more",
-				d->key);
+		if (r == -ENOENT || r == -EBADMSG)
+			r = say_out_of_reach(d, r, e);
 	}
 	return r;
 }

@@ -67,7 +67,7 @@ void doorway_close(struct doorway *d);
 
 /* Content of a file of g (the caller has a reference), from g itself or, when its bytes
  * are out of reach, from a file of a newer generation with the same content.
- * view_of_entry()'s errors. */
+ * view_of_entry()'s errors; -ESTALE also when that file is damaged. */
 int doorway_view(struct generation *g, const struct call *call, uint32_t entry,
 	uint64_t offset, size_t len, struct view *ret, struct error *e);
 

@@ -74,18 +74,27 @@ static void world_free(struct world *w)
 	free(w);
 }
 
+/* How an archive is made otherwise than well. */
+enum oddity {
+	NO_DIGESTS = 1,
+	UNPROVED = 2, /* without the frame that holds the identity */
+	DAMAGED = 4,  /* the frame with `small` is not what the index says */
+};
+
 /* One big file after `small`, so that small's frames lie far before the tail. */
-static void publish_so(struct world *w, const char *name, const char *small,
-	bool with_digests, bool unproved)
+static void publish_so(
+	struct world *w, const char *name, const char *small, unsigned oddities)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
 	CLEANUP(buf_finish) struct buf object = BUF_INIT(16 << 20);
 	b->cut = 4096;
-	b->content_digests = with_digests;
-	b->unproved = unproved;
+	b->content_digests = !(oddities & NO_DIGESTS);
+	b->unproved = oddities & UNPROVED;
 	builder_file(b, name, small, strlen(small));
 	builder_file(b, "zz-big", w->big, BIG);
 	builder_lay(b);
+	if (oddities & DAMAGED)
+		b->frames.data[20] ^= 1;
 	builder_object(b, &object);
 	assert_true(object.len > ARCHIVE_TAIL_SIZE + 100000);
 	memory_put_buf(w->store, "k", &object);
@@ -94,13 +103,7 @@ static void publish_so(struct world *w, const char *name, const char *small,
 static void publish(
 	struct world *w, const char *name, const char *small, bool with_digests)
 {
-	publish_so(w, name, small, with_digests, false);
-}
-
-/* The same without the frame that holds the identity. */
-static void publish_unproved(struct world *w, const char *name, const char *small)
-{
-	publish_so(w, name, small, true, true);
+	publish_so(w, name, small, with_digests ? 0 : NO_DIGESTS);
 }
 
 static struct generation *current(struct world *w)
@@ -262,7 +265,7 @@ static void a_frame_more_is_a_new_generation(void **state)
 	publish(w, "small", "the content", true);
 	{
 		CLEANUP(cleanup_generation) struct generation *old = current(w);
-		publish_unproved(w, "small", "the content");
+		publish_so(w, "small", "the content", UNPROVED);
 		reads(old, "small", "the content");
 		CLEANUP(cleanup_generation) struct generation *now = current(w);
 		assert_int_equal(w->successions, 1);
@@ -351,6 +354,28 @@ static void equal_files_are_read_from_the_new_version(void **state)
 		struct doorway_stats s;
 		doorway_stats(w->doorway, &s);
 		assert_int_equal(s.twins, 2);
+	}
+	world_free(w);
+}
+
+/* The old version is in reach no more: it is not that version that is damaged. */
+static void a_damaged_twin_is_none(void **state)
+{
+	struct world *w = world_new();
+	publish(w, "moved-from", "precious content", true);
+	{
+		CLEANUP(cleanup_generation) struct generation *old = current(w);
+		publish_so(w, "moved-to-elsewhere", "precious content", DAMAGED);
+		char got[64];
+		struct error e = {0};
+		assert_int_equal(read_some(old, "moved-from", 0, 60, got, &e), -ESTALE);
+		assert_int_equal(e.code, -ESTALE);
+		assert_non_null(strstr(e.text, "overwritten"));
+		assert_non_null(strstr(e.text, "frame 0 of 'k'"));
+		CLEANUP(cleanup_generation) struct generation *fresh = current(w);
+		assert_int_equal(
+			read_some(fresh, "moved-to-elsewhere", 0, 60, got, NULL),
+			-EBADMSG);
 	}
 	world_free(w);
 }
@@ -574,6 +599,7 @@ int main(void)
 		cmocka_unit_test(other_content_is_a_new_generation),
 		cmocka_unit_test(equal_frames_are_read_from_the_new_version),
 		cmocka_unit_test(equal_files_are_read_from_the_new_version),
+		cmocka_unit_test(a_damaged_twin_is_none),
 		cmocka_unit_test(digests_that_somebody_loads_are_waited_for),
 		cmocka_unit_test(no_old_inode_yields_new_content),
 		cmocka_unit_test(content_that_comes_back_is_read_again),

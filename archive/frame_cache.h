@@ -41,9 +41,9 @@ void frame_cache_put(struct frame_cache *c, struct frame *const *frames, size_t 
 /* The decoded bytes; borrowed from the reference. */
 const void *frame_data(const struct frame *f);
 
-/* Reads what is absent of [first, first + count). With `decode`, keeps it READY; without,
- * the bytes only pass the source (which may keep them), except for frames that somebody
- * comes to wait for meanwhile. */
+/* Reads what is absent of [first, first + count). With `decode`, makes it READY, one frame
+ * after the other, and keeps what finds room; without, the bytes only pass the source (which
+ * may keep them), except for frames that somebody comes to wait for meanwhile. */
 int frame_cache_load_ahead(struct frame_cache *c, const struct call *call, uint32_t first,
 	uint32_t count, bool decode, struct error *e);
 

@@ -319,6 +319,17 @@ static size_t claim_ahead(
 	return n;
 }
 
+/* One after the other: what is decoded may go again when the next one needs its room. */
+static void put_ahead(
+	struct frame_cache *c, struct frame *const *frames, size_t count, bool decode)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (decode)
+			decode_fetched(c, frames + i, 1);
+		frame_cache_put(c, frames + i, 1);
+	}
+}
+
 int frame_cache_load_ahead(struct frame_cache *c, const struct call *call, uint32_t first,
 	uint32_t count, bool decode, struct error *e)
 {
@@ -332,9 +343,7 @@ int frame_cache_load_ahead(struct frame_cache *c, const struct call *call, uint3
 						  c->name)
 					: 0;
 		r = load_run(c, call, frames, n, true, e);
-		if (r == 0 && decode)
-			decode_fetched(c, frames, n);
-		frame_cache_put(c, frames, n);
+		put_ahead(c, frames, n, r == 0 && decode);
 		if (r == 0)
 			r = call_check(call);
 	}

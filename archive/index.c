@@ -315,6 +315,11 @@ void index_frame_sizes(
 	*ret_raw = load_le32(p + 4);
 }
 
+const uint64_t *index_frame_places(const struct index *ix)
+{
+	return ix->tar_offsets;
+}
+
 uint64_t index_frame_begin(const struct index *ix, uint32_t frame)
 {
 	return ix->tar_offsets[frame];

@@ -109,7 +109,10 @@ const struct digest *index_frame_digests(const struct index *ix);
 void index_frame_sizes(
 	const struct index *ix, uint32_t frame, uint32_t *ret_stored, uint32_t *ret_raw);
 
-/* Where frame <= index_frame_count() begins in the tar. */
+/* Where each frame begins in the tar; count + 1. */
+const uint64_t *index_frame_places(const struct index *ix);
+
+/* The same of one frame <= index_frame_count(). */
 uint64_t index_frame_begin(const struct index *ix, uint32_t frame);
 
 /* The frame that holds tar byte `place` (< index_tar_size()), and where that frame begins

@@ -284,7 +284,7 @@ int prefetching_begin(struct prefetcher *p, struct reader *r,
 	const struct readahead_shape shape = {
 		.frames = index_frame_count(ix),
 		.offsets = index_frame_offsets(ix),
-		.tar_size = index_tar_size(ix),
+		.places = index_frame_places(ix),
 		.memory = options->memory,
 		.source_keeps = options->source_keeps,
 	};

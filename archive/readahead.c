@@ -76,6 +76,11 @@ static uint64_t stored(const struct readahead *ra, uint32_t first, uint32_t end)
 	return ra->shape.offsets[end] - ra->shape.offsets[first];
 }
 
+static uint64_t decoded(const struct readahead *ra, uint32_t first, uint32_t end)
+{
+	return ra->shape.places[end] - ra->shape.places[first];
+}
+
 static uint64_t clamp(uint64_t v, uint64_t least, uint64_t most)
 {
 	if (v > most)
@@ -90,15 +95,25 @@ static uint64_t bytes_per_trip(const struct link_facts *link)
 	return bytes < 1e12 ? (uint64_t)bytes : (uint64_t)1e12;
 }
 
-/* Twice what all connections hold, as far as a quarter of the memory goes: there may be
- * several streams. */
+/* Bytes that the frames ahead of one stream may take: there may be several streams. */
+static uint64_t share_of_memory(const struct readahead *ra)
+{
+	return ra->shape.memory / 4;
+}
+
+/* Twice what all connections hold. What is stored decodes to hardly less. */
 static uint64_t most_window(const struct readahead *ra, const struct link_facts *link)
 {
-	double expansion = (double)ra->shape.tar_size / (double)(total(ra) + 1);
-	uint64_t memory = (uint64_t)((double)(ra->shape.memory / 4) /
-				     (expansion > 1 ? expansion : 1));
+	uint64_t memory = share_of_memory(ra);
 	uint64_t pipe = 2 * bytes_per_trip(link) * link->concurrency;
 	return pipe < memory ? clamp(pipe, 4 * UNIT, memory) : memory;
+}
+
+static bool fits_ahead(const struct readahead *ra, const struct stream *s, uint32_t end)
+{
+	uint32_t next = s->last + 1;
+	return stored(ra, next, end) <= s->window &&
+	       (end == next + 1 || decoded(ra, next, end) <= share_of_memory(ra));
 }
 
 /* Moves the end so that a window lies ahead, but not for every little step, so that
@@ -108,10 +123,11 @@ static bool want_window(struct readahead *ra, struct stream *s)
 	uint32_t next = s->last + 1;
 	if (s->end < next)
 		s->end = next;
-	if (stored(ra, next, s->end) > s->window / 2)
+	if (stored(ra, next, s->end) > s->window / 2 ||
+		decoded(ra, next, s->end) > share_of_memory(ra) / 2)
 		return false;
 	uint32_t before = s->end;
-	while (s->end < ra->shape.frames && stored(ra, next, s->end + 1) <= s->window)
+	while (s->end < ra->shape.frames && fits_ahead(ra, s, s->end + 1))
 		s->end++;
 	return s->end > before;
 }
@@ -232,7 +248,8 @@ static void fade(struct readahead *ra, uint64_t now_ns, uint64_t half_life)
 
 static bool bulk_is_possible(const struct readahead *ra)
 {
-	return ra->shape.source_keeps || ra->shape.tar_size <= ra->shape.memory;
+	return ra->shape.source_keeps ||
+	       decoded(ra, 0, ra->shape.frames) <= ra->shape.memory;
 }
 
 void readahead_want_all(struct readahead *ra)

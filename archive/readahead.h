@@ -4,7 +4,9 @@
  * Pure: told what was touched, when, and what the link is like, it says which frames to
  * read next. It keeps a few *streams*, places where frames are touched in order. Ahead of
  * each it wants a window, which doubles while guesses are right, halves when frames are
- * skipped, and starts small or not at all when earlier guesses were wrong.
+ * skipped, and starts small or not at all when earlier guesses were wrong. It is counted in
+ * stored bytes, which cost time, and ends where the frames in it would decode to more than a
+ * quarter of the memory, but is one frame at least: zeros take a thousandth of their size.
  *
  * Where no order is followed, it guesses at what lies around each miss while that miss is
  * waited for (archive/surroundings.h).
@@ -34,10 +36,10 @@
 struct readahead_shape {
 	uint32_t frames;
 	const uint64_t
-		*offsets;  /* borrowed; frames + 1: where each begins in the object */
-	uint64_t tar_size; /* bytes: all frames decoded */
-	size_t memory;     /* bytes of decoded frames that may lie ahead */
-	bool source_keeps; /* stored bytes need to pass only once */
+		*offsets; /* borrowed; frames + 1: where each begins in the object */
+	const uint64_t *places; /* the same in the tar, so decoded */
+	size_t memory;          /* bytes of decoded frames that may lie ahead */
+	bool source_keeps;      /* stored bytes need to pass only once */
 };
 
 struct readahead_wish {

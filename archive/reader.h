@@ -57,9 +57,9 @@ int reader_read(struct reader *r, const struct call *call, uint32_t entry,
 bool reader_peek(struct reader *r, uint32_t entry, struct span *ret);
 
 /* Loads what is absent of frames [first, first + count), within the archive, for later;
- * returns when done. With `decode` the frames become READY, so count x FRAME_SIZE_LIMIT
- * should be well within the budget. Without, their stored bytes only pass the source,
- * which may keep them on disk. */
+ * returns when done. With `decode` the frames become READY, so what they decode to should be
+ * well within the budget: the last ones take the room of the first. Without, their stored
+ * bytes only pass the source, which may keep them on disk. */
 int reader_prefetch(struct reader *r, const struct call *call, uint32_t first,
 	uint32_t count, bool decode, struct error *e);
 

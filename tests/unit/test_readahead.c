@@ -14,25 +14,28 @@ static const struct link_facts lan = {1 * NS_PER_MS, 1000000000, 4};
 /* A policy over frames of one size, with what has been wished for. */
 struct fixture {
 	struct readahead *ra;
-	uint64_t *offsets;
+	uint64_t *offsets, *places;
 	uint8_t *wished; /* times */
 	uint32_t frames;
 	uint64_t now;
 	struct link_facts link;
 };
 
-static void fixture_init(
-	struct fixture *f, uint32_t frames, uint64_t frame_size, bool source_keeps)
+static void fixture_init_of(struct fixture *f, uint32_t frames, uint64_t frame_size,
+	uint64_t decoded_size, bool source_keeps)
 {
 	*f = (struct fixture){.frames = frames, .link = cloud};
 	f->offsets = calloc(frames + 1, sizeof(*f->offsets));
+	f->places = calloc(frames + 1, sizeof(*f->places));
 	f->wished = calloc(frames + 1, 1);
-	for (uint32_t i = 0; i < frames; i++)
+	for (uint32_t i = 0; i < frames; i++) {
 		f->offsets[i + 1] = f->offsets[i] + frame_size;
+		f->places[i + 1] = f->places[i] + decoded_size;
+	}
 	struct readahead_shape shape = {
 		.frames = frames,
 		.offsets = f->offsets,
-		.tar_size = f->offsets[frames] * 3,
+		.places = f->places,
 		.memory = 64 * MIB,
 		.source_keeps = source_keeps,
 	};
@@ -40,10 +43,17 @@ static void fixture_init(
 	assert_non_null(f->ra);
 }
 
+static void fixture_init(
+	struct fixture *f, uint32_t frames, uint64_t frame_size, bool source_keeps)
+{
+	fixture_init_of(f, frames, frame_size, frame_size * 3, source_keeps);
+}
+
 static void fixture_finish(struct fixture *f)
 {
 	readahead_free(f->ra);
 	free(f->offsets);
+	free(f->places);
 	free(f->wished);
 }
 
@@ -102,6 +112,55 @@ static void a_window_grows_along_a_stream(void **state)
 	assert_in_range(most, 40, 54);
 	assert_in_range(stats_of(&f).confidence, 250, 256);
 	assert_int_equal(stats_of(&f).right, 1000 - misses);
+}
+
+/* Zeros take next to nothing in the object: a window of stored bytes has no end in them. */
+static void what_grows_when_decoded_keeps_to_the_memory(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init_of(&f, 10000, 100, MIB, false);
+	struct readahead_wish w;
+	uint32_t wishes = 0, ahead = 0;
+	for (uint32_t i = 0; i < 1000; i++) {
+		touch(&f, i);
+		while (readahead_next(f.ra, &f.link, &w)) {
+			assert_true(w.decode);
+			ahead = w.first + w.count - (i + 1);
+			assert_in_range(ahead, 1, 64 / 4);
+			f.wished[i] = 1;
+			wishes++;
+		}
+	}
+	/* by the half of what may lie ahead */
+	assert_in_range(wishes, 1, 1000 / 8 + 2);
+}
+
+/* One that is larger than what may lie ahead is still read while the one before is used. */
+static void a_large_frame_is_read_ahead_alone(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init_of(&f, 100, 100, 17 * MIB, false);
+	for (uint32_t i = 0; i < 50; i++) {
+		touch(&f, i);
+		assert_int_equal(grant(&f), 1);
+		assert_int_equal(f.wished[i + 1], 1);
+	}
+}
+
+/* Beside what grows much, what does not has a window as ever. */
+static void a_window_is_of_the_frames_that_lie_in_it(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 4000, 100 * KIB, false);
+	for (uint32_t i = 2000; i <= 4000; i++)
+		f.places[i] += (i - 2000) * 1000 * MIB;
+	uint32_t misses = 0;
+	for (uint32_t i = 0; i < 1000; i++) {
+		misses += !f.wished[i];
+		touch(&f, i);
+		grant(&f);
+	}
+	assert_in_range(misses, 1, 3);
 }
 
 static void no_frame_is_wished_twice(void **state)
@@ -473,6 +532,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_wished_before_a_touch),
 		cmocka_unit_test(a_window_grows_along_a_stream),
+		cmocka_unit_test(what_grows_when_decoded_keeps_to_the_memory),
+		cmocka_unit_test(a_large_frame_is_read_ahead_alone),
+		cmocka_unit_test(a_window_is_of_the_frames_that_lie_in_it),
 		cmocka_unit_test(no_frame_is_wished_twice),
 		cmocka_unit_test(the_window_is_as_long_as_the_link_is),
 		cmocka_unit_test(wishes_are_worth_a_request),

@@ -539,6 +539,21 @@ static void a_prefetch_makes_frames_ready(void **state)
 	assert_int_equal(stats_of(&f).touched_bytes, offsets[7] - offsets[2]);
 }
 
+/* Each may go when the next one comes: held until the last is there, those would find no
+ * room, and be mapped beside it. */
+static void a_long_prefetch_keeps_to_the_budget(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 4 * CUT);
+	assert_int_equal(reader_prefetch(f.reader, CALL_PATIENT, 0, 11, true, NULL), 0);
+	assert_int_equal(scripted_reads(&f.source), 1);
+	assert_int_equal(stats_of(&f).decoded_frames, 11);
+	bool touched;
+	for (uint32_t i = 0; i < 11; i++)
+		assert_int_equal(reader_presence(f.reader, i, &touched),
+			i >= 8 ? FRAME_READY : FRAME_ABSENT);
+}
+
 static void a_prefetch_that_keeps_nothing_only_passes_the_source(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -740,6 +755,7 @@ int main(void)
 		cmocka_unit_test(frames_in_use_are_never_evicted),
 		cmocka_unit_test(without_a_budget_everything_still_reads),
 		cmocka_unit_test(a_prefetch_makes_frames_ready),
+		cmocka_unit_test(a_long_prefetch_keeps_to_the_budget),
 		cmocka_unit_test(a_prefetch_that_keeps_nothing_only_passes_the_source),
 		cmocka_unit_test(a_prefetched_frame_is_not_read_twice),
 		cmocka_unit_test(a_demand_repeats_a_failed_prefetch),

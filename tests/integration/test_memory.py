@@ -1,0 +1,51 @@
+#!/usr/bin/python3
+"""What a mount keeps in memory is bounded, whatever is read of whatever archive."""
+
+import json
+import os
+import time
+import unittest
+
+from larder_testlib import fuse
+from larder_testlib.mount import Mount, larder
+from larder_testlib.process import TempDir
+
+MIB = 1 << 20
+
+
+class MemoryTest(unittest.TestCase):
+    def setUp(self):
+        self.home = self.enterContext(TempDir())
+        self.tree = self.home / "tree"
+        self.tree.mkdir()
+        self.store = self.home / "store"
+
+    def commit(self, key):
+        larder("commit", "--key", key, self.store, self.tree)
+
+    def mount(self, *words, **more):
+        return self.enterContext(Mount(self.store, *words, **more))
+
+    def decoded_frames(self, mount):
+        """When no more have come for a while."""
+        before, now = -1, 0
+        while now != before:
+            time.sleep(0.3)
+            status = json.loads(os.getxattr(mount.path, "user.larder.status"))
+            before, now = now, status["keys"][0]["decoded_frames"]
+        return now
+
+    def test_little_of_a_hole_is_read_ahead(self):
+        with open(self.tree / "hole", "wb") as file:
+            file.truncate(512 * MIB)
+        self.commit("k")
+        self.assertLess((self.store / "k").stat().st_size, MIB)
+        for words in ([], ["--cache-dir="]):
+            mount = self.mount(*words, key="k")
+            with open(mount.path / "hole", "rb", buffering=0) as file:
+                self.assertEqual(file.read(4096), bytes(4096))
+            self.assertLess(self.decoded_frames(mount), 64)
+
+
+if __name__ == "__main__":
+    fuse.main()

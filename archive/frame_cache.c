@@ -125,21 +125,83 @@ static bool evict(struct frame_cache *c)
 	return true;
 }
 
-/* Without lock, because unmapping takes a while. */
-void frame_cache_settle(struct frame_cache *c)
+/* Without lock from here on, because unmapping takes a while. Spare buffers beyond so many
+ * bytes, or so many of them, go: returns their bytes. The usual read changes nothing, and
+ * leaves the hoard alone. */
+static size_t settle(struct frame_cache *c, size_t bytes, unsigned count)
 {
+	size_t before, now, given = 0;
 	for (;;) {
 		struct buffer b = {0};
 		{
 			LOCK_SCOPE(&c->lock);
-			if (c->spare.bytes > c->spare_max || c->spare.count > SPARE_MAX)
+			if (c->spare.bytes > bytes || c->spare.count > count)
 				buffers_drop(&c->spare, &b);
 			c->mapped -= b.size;
+			before = c->told;
+			now = c->arena.resident + c->spare.bytes;
+			if (!b.data)
+				c->told = now;
 		}
 		if (!b.data)
-			return;
+			break;
+		given += b.size;
 		buffer_unmap(&b);
 	}
+	if (c->hoard && now != before)
+		hoard_tell(c->hoard, before, now);
+	return given;
+}
+
+void frame_cache_settle(struct frame_cache *c)
+{
+	settle(c, c->spare_max, SPARE_MAX);
+}
+
+/* Returns a stretch of the arena that nobody has to the system: so many bytes. */
+static size_t empty_idle(struct frame_cache *c)
+{
+	size_t len = 0;
+	void *idle;
+	{
+		LOCK_SCOPE(&c->lock);
+		idle = arena_take_idle(&c->arena, &len);
+	}
+	if (!idle)
+		return 0;
+	arena_empty(idle, len);
+	LOCK_SCOPE(&c->lock);
+	arena_give_empty(&c->arena, idle);
+	return len;
+}
+
+/* Frames used last longest ago, of at least so many bytes. False: there were none. */
+static bool evict_some(struct frame_cache *c, size_t bytes)
+{
+	LOCK_SCOPE(&c->lock);
+	size_t before = c->arena.used;
+	bool some = false;
+	while (before - c->arena.used < bytes && evict(c))
+		some = true;
+	return some;
+}
+
+static void yield(void *arg, size_t bytes)
+{
+	struct frame_cache *c = arg;
+	size_t given = settle(c, 0, 0);
+	do
+		for (size_t len = 1; len && given < bytes; given += len)
+			len = empty_idle(c);
+	while (given < bytes && evict_some(c, bytes - given));
+	settle(c, 0, 0); /* to tell */
+}
+
+void frame_cache_share(struct frame_cache *c, struct hoard *h)
+{
+	c->hoard = h;
+	c->keeper = (struct keeper){.yield = yield, .arg = c};
+	hoard_join(h, &c->keeper);
 }
 
 static int map_memory(struct frame_cache *c, size_t len, struct buffer *ret)
@@ -183,11 +245,12 @@ void frame_cache_free(struct frame_cache *c)
 {
 	if (!c)
 		return;
+	if (c->hoard)
+		hoard_leave(c->hoard, &c->keeper);
 	while (evict(c))
 		;
-	c->spare_max = 0;
-	frame_cache_settle(c);
 	arena_finish(&c->arena);
+	settle(c, 0, 0);
 	decoders_finish(&c->decoders);
 	pthread_mutex_destroy(&c->lock);
 	free(c->slots);

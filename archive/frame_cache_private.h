@@ -9,6 +9,7 @@
 #include "archive/buffers.h"
 #include "archive/decoders.h"
 #include "archive/frame_cache.h"
+#include "archive/hoard.h"
 #include "fetch/base/lock.h"
 
 enum frame_state { LOADING, FETCHED, DECODING, READY, FAILED, GIVEN_UP };
@@ -38,6 +39,7 @@ struct frame_cache {
 	const struct index *ix;
 	struct range_source *source;
 	const struct reader_observer *observer; /* borrowed; NULL: none */
+	struct hoard *hoard;                    /* borrowed; NULL: none */
 	size_t spare_max;                       /* bytes */
 	struct decoders decoders;
 
@@ -48,6 +50,8 @@ struct frame_cache {
 	struct arena arena;            /* of decoded frames */
 	struct buffers spare;          /* for stored bytes */
 	size_t mapped;                 /* bytes of all buffers, spare ones included */
+	size_t told;                   /* bytes that the hoard knows of */
+	struct keeper keeper;          /* of the arena and the spare buffers */
 	struct reader_stats stats;
 	struct link_meter link; /* of the reads made */
 };
@@ -82,7 +86,8 @@ bool frame_touch(struct frame_cache *c, uint32_t frame);
 int run_obtain_memory(struct frame_cache *c, size_t len, struct buffer *ret);
 int frame_obtain_memory(struct frame_cache *c, size_t len, struct buffer *ret);
 
-/* Without lock: gives spare memory that is too much back to the system. */
+/* Without lock: gives spare memory that is too much back to the system, and tells the hoard
+ * what is kept. */
 void frame_cache_settle(struct frame_cache *c);
 
 #endif

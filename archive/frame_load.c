@@ -256,6 +256,7 @@ static int acquire_all(struct frame_cache *c, uint32_t first, size_t count,
 {
 	LOCK_SCOPE(&c->lock);
 	*ret_ready = true;
+	keeper_used(&c->keeper);
 	for (size_t i = 0; i < count; i++) {
 		ret[i] = frame_acquire(c, first + (uint32_t)i, &claimed[i]);
 		if (!ret[i]) {

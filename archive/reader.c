@@ -203,6 +203,11 @@ void reader_observe(struct reader *r, const struct reader_observer *o)
 	frame_cache_observe(r->frames, o);
 }
 
+void reader_share(struct reader *r, struct hoard *h)
+{
+	frame_cache_share(r->frames, h);
+}
+
 void reader_stats(struct reader *r, struct reader_stats *ret)
 {
 	frame_cache_stats(r->frames, ret);

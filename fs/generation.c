@@ -198,7 +198,11 @@ static int build_sources(struct generation *g, const struct supply *supply,
 		return r;
 	chunk_source_set_fallback(g->verified, on_fallback, g);
 	r = reader_new(g->archive, g->verified, supply->frame_budget, &g->reader);
-	return r < 0 ? r : begin_prefetching(g, supply);
+	if (r < 0)
+		return r;
+	if (supply->hoard)
+		reader_share(g->reader, supply->hoard);
+	return begin_prefetching(g, supply);
 }
 
 static void warn_of_foreign(void *arg, const char *sentence)

@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define FRAME_BUDGET     (32u << 20) /* bytes of decoded frames for each generation */
+#define FRAME_BUDGET     (32u << 20)  /* bytes of decoded frames for each generation */
+#define HOARD_LIMIT      (128u << 20) /* and for all */
 #define PREFETCH_THREADS 16
 
 static void on_succeeded(
@@ -77,6 +78,7 @@ static int start(struct larderfs *l, const struct larderfs_options *o, struct er
 		.cache = l->cache,
 		.slots = &l->slots,
 		.frame_budget = FRAME_BUDGET,
+		.hoard = &l->hoard,
 		.cache_dir = l->cache ? o->settings->cache_dir : NULL,
 		.cache_size = o->settings->cache_size,
 		.prefetcher = l->prefetcher,
@@ -106,6 +108,7 @@ int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct
 		.arg = l,
 	};
 	slots_init(&l->slots);
+	hoard_init(&l->hoard, HOARD_LIMIT);
 	requests_init(&l->requests, &l->watcher);
 	gate_init(&l->gate, &l->watcher);
 	setbacks_init(&l->setbacks);
@@ -199,6 +202,7 @@ void larderfs_free(struct larderfs *l)
 	setbacks_finish(&l->setbacks);
 	gate_finish(&l->gate);
 	slots_finish(&l->slots);
+	hoard_finish(&l->hoard);
 	prefetcher_free(l->prefetcher);
 	chunk_cache_free(l->cache);
 	store_free(l->store);

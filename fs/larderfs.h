@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "archive/hoard.h"
 #include "fetch/settings.h"
 #include "fs/attributes.h"
 #include "fs/complaints.h"
@@ -30,7 +31,8 @@ struct larderfs {
 	struct chunk_cache *cache; /* owned; NULL: none */
 	struct slots slots;
 	struct prefetcher *prefetcher; /* owned; NULL: none was wanted */
-	struct supply supply;          /* the four above, for generations */
+	struct hoard hoard;            /* what all generations keep decoded */
+	struct supply supply;          /* the five above, for generations */
 	struct doorway_hooks hooks;
 	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */
 

@@ -9,8 +9,16 @@ import unittest
 from larder_testlib import fuse
 from larder_testlib.mount import Mount, larder
 from larder_testlib.process import TempDir
+from larder_testlib.programs import sanitizers
 
 MIB = 1 << 20
+KEYS = 20
+
+
+def resident(mount):
+    pid, = mount.pids()
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class MemoryTest(unittest.TestCase):
@@ -45,6 +53,18 @@ class MemoryTest(unittest.TestCase):
             with open(mount.path / "hole", "rb", buffering=0) as file:
                 self.assertEqual(file.read(4096), bytes(4096))
             self.assertLess(self.decoded_frames(mount), 64)
+
+    def test_many_keys_take_no_more_than_a_few(self):
+        for number in range(KEYS):
+            (self.tree / "noise").write_bytes(os.urandom(30 * MIB))
+            self.commit(f"k{number}")
+        mount = self.mount("--cache-dir=")
+        for number in range(KEYS):
+            with open(mount.path / f"k{number}" / "noise", "rb", buffering=0) as file:
+                while file.read(MIB):
+                    pass
+        if not sanitizers():
+            self.assertLess(resident(mount), 200 * MIB)
 
 
 if __name__ == "__main__":

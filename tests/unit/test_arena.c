@@ -77,6 +77,52 @@ static void what_is_not_from_here_is_left_alone(void **state)
 	arena_finish(&a);
 }
 
+/* Memory that was in use is resident until it is taken as idle, emptied and given back. */
+static void what_nobody_has_goes_back_to_the_system(void **state)
+{
+	struct arena a;
+	unsigned char *pieces[4];
+	size_t len = 0;
+	assert_int_equal(arena_init(&a, 8 * GRAIN), 0);
+	assert_null(arena_take_idle(&a, &len));
+	for (unsigned i = 0; i < 4; i++) {
+		pieces[i] = arena_take(&a, GRAIN);
+		memset(pieces[i], 1, GRAIN);
+	}
+	assert_int_equal(a.resident, 4 * GRAIN);
+	assert_null(arena_take_idle(&a, &len));
+	arena_give(&a, pieces[1]);
+	arena_give(&a, pieces[2]);
+	assert_int_equal(a.resident, 4 * GRAIN);
+	unsigned char *idle = arena_take_idle(&a, &len);
+	assert_ptr_equal(idle, pieces[1]);
+	assert_int_equal(len, 2 * GRAIN);
+	assert_null(arena_take_idle(&a, &len)); /* taken */
+	arena_empty(idle, len);
+	arena_give_empty(&a, idle);
+	assert_int_equal(a.resident, 2 * GRAIN);
+	assert_int_equal(a.used, 2 * GRAIN);
+	assert_null(arena_take_idle(&a, &len));
+	assert_int_equal(pieces[0][GRAIN - 1], 1);
+	assert_int_equal(pieces[3][0], 1);
+	unsigned char *again = arena_take(&a, 2 * GRAIN);
+	assert_ptr_equal(again, pieces[1]);
+	assert_int_equal(again[0], 0);
+	assert_int_equal(again[2 * GRAIN - 1], 0);
+	assert_int_equal(a.resident, 4 * GRAIN);
+	arena_finish(&a);
+}
+
+static void empty_one(struct arena *a)
+{
+	size_t len;
+	void *idle = arena_take_idle(a, &len);
+	if (!idle)
+		return;
+	arena_empty(idle, len);
+	arena_give_empty(a, idle);
+}
+
 /* Against a plain record of who has which grain. */
 static void no_grain_is_dealt_twice(void **state)
 {
@@ -96,6 +142,8 @@ static void no_grain_is_dealt_twice(void **state)
 			pieces[i] = NULL;
 			continue;
 		}
+		if (round % 16 == 0)
+			empty_one(&a);
 		sizes[i] = (1 + (seed >> 24) % 7) * GRAIN;
 		pieces[i] = arena_take(&a, sizes[i]);
 		if (!pieces[i])
@@ -103,6 +151,7 @@ static void no_grain_is_dealt_twice(void **state)
 		memset(pieces[i], (int)i, sizes[i]);
 		total += sizes[i];
 		assert_int_equal(a.used, total);
+		assert_in_range(a.resident, a.used, 100 * GRAIN);
 	}
 	arena_finish(&a);
 }
@@ -114,6 +163,7 @@ int main(void)
 		cmocka_unit_test(the_first_gap_that_is_wide_enough_is_taken),
 		cmocka_unit_test(all_of_it_can_be_one_piece),
 		cmocka_unit_test(what_is_not_from_here_is_left_alone),
+		cmocka_unit_test(what_nobody_has_goes_back_to_the_system),
 		cmocka_unit_test(no_grain_is_dealt_twice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,67 @@
+#include "archive/hoard.h"
+
+#include <assert.h>
+
+#include "fetch/base/lock.h"
+
+#define SLACK 16 /* one part in so many of the limit is made free at once */
+
+void hoard_init(struct hoard *h, size_t limit)
+{
+	*h = (struct hoard){.lock = PTHREAD_MUTEX_INITIALIZER, .limit = limit};
+}
+
+void hoard_finish(struct hoard *h)
+{
+	assert(!h->hand);
+	pthread_mutex_destroy(&h->lock);
+}
+
+void hoard_join(struct hoard *h, struct keeper *k)
+{
+	LOCK_SCOPE(&h->lock);
+	if (!h->hand) {
+		h->hand = k->next = k->prev = k;
+		return;
+	}
+	k->next = h->hand;
+	k->prev = h->hand->prev;
+	k->prev->next = k->next->prev = k;
+}
+
+void hoard_leave(struct hoard *h, struct keeper *k)
+{
+	LOCK_SCOPE(&h->lock);
+	k->prev->next = k->next;
+	k->next->prev = k->prev;
+	if (h->hand == k)
+		h->hand = k->next != k ? k->next : NULL;
+}
+
+/* Under lock. Twice around: the first time may only take away the flags. */
+static void make_room(struct hoard *h)
+{
+	size_t goal = h->limit - h->limit / SLACK;
+	const struct keeper *start = h->hand;
+	unsigned rounds = 0;
+	while (h->hand && rounds < 2) {
+		size_t now = atomic_load(&h->bytes);
+		if (now <= goal)
+			return;
+		struct keeper *k = h->hand;
+		h->hand = k->next;
+		rounds += h->hand == start;
+		if (!atomic_exchange(&k->used, false))
+			k->yield(k->arg, now - goal);
+	}
+}
+
+/* Who gives back tells so while the lock is held, perhaps by this very thread. */
+void hoard_tell(struct hoard *h, size_t before, size_t now)
+{
+	size_t sum = atomic_fetch_add(&h->bytes, now - before) + (now - before);
+	if (now <= before || sum <= h->limit || pthread_mutex_trylock(&h->lock) != 0)
+		return;
+	make_room(h);
+	pthread_mutex_unlock(&h->lock);
+}

@@ -2,23 +2,53 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "fetch/base/bytes.h"
+#include "fetch/base/lock.h"
 
 struct tail_source {
 	struct range_source base;
 	struct range_source *inner; /* borrowed; NULL: none */
 	uint64_t begin;
 	size_t len;
-	unsigned char bytes[];
+	unsigned char *bytes; /* owned mapping, until forgotten and not read */
+
+	pthread_mutex_t lock; /* guards the rest */
+	unsigned readers;     /* who copy from it now */
+	bool used;            /* or new, since somebody asked */
+	bool forgotten;
 };
+
+static bool begin_copying(struct tail_source *t)
+{
+	LOCK_SCOPE(&t->lock);
+	if (t->forgotten)
+		return false;
+	t->used = true;
+	t->readers++;
+	return true;
+}
+
+static void end_copying(struct tail_source *t)
+{
+	bool last;
+	{
+		LOCK_SCOPE(&t->lock);
+		last = !--t->readers && t->forgotten;
+	}
+	if (last)
+		munmap(t->bytes, t->len);
+}
 
 static int tail_read(struct range_source *s, const struct call *call, uint64_t offset,
 	size_t len, void *buf, struct error *e)
 {
-	const struct tail_source *t = (const struct tail_source *)s;
-	if (offset >= t->begin && range_within(offset - t->begin, len, t->len)) {
+	struct tail_source *t = (struct tail_source *)s;
+	if (offset >= t->begin && range_within(offset - t->begin, len, t->len) &&
+		begin_copying(t)) {
 		memcpy(buf, t->bytes + (offset - t->begin), len);
+		end_copying(t);
 		return 0;
 	}
 	if (!t->inner)
@@ -29,7 +59,10 @@ static int tail_read(struct range_source *s, const struct call *call, uint64_t o
 
 static void tail_free(struct range_source *s)
 {
-	free(s);
+	struct tail_source *t = (struct tail_source *)s;
+	tail_source_forget(s);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
 }
 
 static const struct range_source_ops tail_ops = {
@@ -37,12 +70,20 @@ static const struct range_source_ops tail_ops = {
 	.free = tail_free,
 };
 
+/* From malloc() it would not go back to the system, once another one of its size has. */
+static unsigned char *map_copy(const void *bytes, size_t len)
+{
+	void *copy = mmap(
+		NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return copy == MAP_FAILED ? NULL : memcpy(copy, bytes, len);
+}
+
 int tail_source_new(struct range_source *inner, uint64_t size, uint64_t begin,
 	const void *bytes, size_t len, struct range_source **ret)
 {
-	if (!range_within(begin, len, size))
+	if (!len || !range_within(begin, len, size))
 		return -EINVAL;
-	struct tail_source *t = malloc(sizeof(*t) + len);
+	struct tail_source *t = malloc(sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	*t = (struct tail_source){
@@ -50,8 +91,46 @@ int tail_source_new(struct range_source *inner, uint64_t size, uint64_t begin,
 		.inner = inner,
 		.begin = begin,
 		.len = len,
+		.bytes = map_copy(bytes, len),
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.used = true,
 	};
-	memcpy(t->bytes, bytes, len);
+	if (!t->bytes) {
+		free(t);
+		return -ENOMEM;
+	}
 	*ret = &t->base;
 	return 0;
+}
+
+bool tail_source_used(struct range_source *s)
+{
+	struct tail_source *t = (struct tail_source *)s;
+	LOCK_SCOPE(&t->lock);
+	bool used = t->used;
+	t->used = false;
+	return used;
+}
+
+size_t tail_source_held(struct range_source *s)
+{
+	struct tail_source *t = (struct tail_source *)s;
+	LOCK_SCOPE(&t->lock);
+	return t->forgotten ? 0 : t->len;
+}
+
+size_t tail_source_forget(struct range_source *s)
+{
+	struct tail_source *t = (struct tail_source *)s;
+	bool idle;
+	{
+		LOCK_SCOPE(&t->lock);
+		if (t->forgotten)
+			return 0;
+		t->forgotten = true;
+		idle = !t->readers;
+	}
+	if (idle)
+		munmap(t->bytes, t->len);
+	return t->len;
 }

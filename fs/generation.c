@@ -8,6 +8,7 @@
 
 #include "archive/archive_open.h"
 #include "archive/format.h"
+#include "archive/hoard.h"
 #include "fetch/base/lock.h"
 #include "fetch/base/log.h"
 #include "fetch/fingerprint.h"
@@ -25,16 +26,17 @@ struct generation {
 	struct slots *slots; /* borrowed */
 	struct generation_hooks hooks;
 
-	struct archive *archive;       /* owned */
-	const struct index *index;     /* the archive's */
-	struct range_source *pinned;   /* owned */
-	struct range_source *local;    /* owned; a converted archive's; NULL: it is none */
-	struct range_source *tail;     /* owned; NULL: no frame came with the opening */
-	size_t tail_len;               /* bytes it keeps */
+	struct archive *archive;     /* owned */
+	const struct index *index;   /* the archive's */
+	struct range_source *pinned; /* owned */
+	struct range_source *local;  /* owned; a converted archive's; NULL: it is none */
+	struct range_source *tail;   /* owned; NULL: no frame came with the opening */
 	struct range_source *verified; /* owned */
 	struct reader *reader;         /* owned */
 	struct prefetching *ahead;     /* owned; NULL: none */
 	struct marks marks;
+	struct hoard *hoard;       /* borrowed; NULL: none */
+	struct keeper tail_keeper; /* in the hoard while there is a tail */
 
 	pthread_mutex_t lock;   /* the digests */
 	uint8_t (*digests)[16]; /* owned; under lock until set, then for ever the same */
@@ -59,12 +61,40 @@ static int on_fallback(void *arg, const struct call *call, const struct digest *
 	return g->hooks.elsewhere(g->hooks.arg, g, call, digest, len, buf);
 }
 
+/* What is read of an opening's tail is read once, as a rule, and kept elsewhere then. */
+static void yield_tail(void *arg, size_t bytes)
+{
+	struct generation *g = arg;
+	if (!tail_source_used(g->tail))
+		hoard_tell(g->hoard, tail_source_forget(g->tail), 0);
+}
+
+static void join_hoard(struct generation *g, struct hoard *hoard)
+{
+	g->hoard = hoard;
+	reader_share(g->reader, hoard);
+	if (!g->tail)
+		return;
+	g->tail_keeper = (struct keeper){.yield = yield_tail, .arg = g};
+	hoard_join(hoard, &g->tail_keeper);
+	hoard_tell(hoard, 0, tail_source_held(g->tail));
+}
+
+static void leave_hoard(struct generation *g)
+{
+	if (!g->hoard || !g->tail)
+		return;
+	hoard_leave(g->hoard, &g->tail_keeper);
+	hoard_tell(g->hoard, tail_source_forget(g->tail), 0);
+}
+
 static void generation_free(struct generation *g)
 {
 	if (!g)
 		return;
 	if (g->slot)
 		slots_drop(g->slots, g->slot);
+	leave_hoard(g);
 	prefetching_end(g->ahead);
 	reader_free(g->reader);
 	range_source_free(g->verified);
@@ -122,8 +152,8 @@ static int frames_from_tail(struct generation *g, const struct object *o)
 	uint64_t end = index_frame_offsets(g->index)[index_frame_count(g->index)];
 	if (end <= begin || !frames_are_well(g, tail, begin))
 		return 0;
-	g->tail_len = (size_t)(end - begin);
-	return tail_source_new(g->pinned, size, begin, tail, g->tail_len, &g->tail);
+	return tail_source_new(
+		g->pinned, size, begin, tail, (size_t)(end - begin), &g->tail);
 }
 
 /* Where the frames are; bytes that came with the opening come before the store's. */
@@ -201,7 +231,7 @@ static int build_sources(struct generation *g, const struct supply *supply,
 	if (r < 0)
 		return r;
 	if (supply->hoard)
-		reader_share(g->reader, supply->hoard);
+		join_hoard(g, supply->hoard);
 	return begin_prefetching(g, supply);
 }
 
@@ -529,7 +559,9 @@ void generation_stats(struct generation *g, struct generation_stats *ret)
 	reader_stats(g->reader, &ret->reader);
 	ret->reopens = pinned_source_reopens(g->pinned);
 	ret->lookups = atomic_load(&g->lookups);
-	ret->memory = index_memory(g->index) + g->tail_len + ret->reader.held;
+	ret->memory = index_memory(g->index) + ret->reader.held;
+	if (g->tail)
+		ret->memory += tail_source_held(g->tail);
 	if (digests_at_hand(g))
 		ret->memory += 16 * (size_t)index_count(g->index);
 }

@@ -29,7 +29,7 @@ struct supply {
 	struct chunk_cache *cache; /* NULL: none */
 	struct slots *slots;
 	size_t frame_budget; /* bytes of decoded frames that each generation keeps */
-	struct hoard *hoard; /* and all together; NULL: as many as they like */
+	struct hoard *hoard; /* of what all of them keep; NULL: without a limit */
 	const char *cache_dir; /* for what foreign archives become; NULL or "": none */
 	uint64_t cache_size;   /* bytes; 0: no limit */
 	struct prefetcher *prefetcher; /* NULL: nothing is read before it is asked for */

@@ -31,7 +31,7 @@ struct larderfs {
 	struct chunk_cache *cache; /* owned; NULL: none */
 	struct slots slots;
 	struct prefetcher *prefetcher; /* owned; NULL: none was wanted */
-	struct hoard hoard;            /* what all generations keep decoded */
+	struct hoard hoard;            /* what all generations keep */
 	struct supply supply;          /* the five above, for generations */
 	struct doorway_hooks hooks;
 	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */

@@ -12,7 +12,6 @@ from larder_testlib.process import TempDir
 from larder_testlib.programs import sanitizers
 
 MIB = 1 << 20
-KEYS = 20
 
 
 def resident(mount):
@@ -54,17 +53,24 @@ class MemoryTest(unittest.TestCase):
                 self.assertEqual(file.read(4096), bytes(4096))
             self.assertLess(self.decoded_frames(mount), 64)
 
-    def test_many_keys_take_no_more_than_a_few(self):
-        for number in range(KEYS):
-            (self.tree / "noise").write_bytes(os.urandom(30 * MIB))
+    def read_keys(self, keys, size):
+        for number in range(keys):
+            (self.tree / "noise").write_bytes(os.urandom(size))
             self.commit(f"k{number}")
         mount = self.mount("--cache-dir=")
-        for number in range(KEYS):
+        for number in range(keys):
             with open(mount.path / f"k{number}" / "noise", "rb", buffering=0) as file:
                 while file.read(MIB):
                     pass
         if not sanitizers():
             self.assertLess(resident(mount), 200 * MIB)
+
+    def test_many_large_keys_take_no_more_than_a_few(self):
+        self.read_keys(20, 30 * MIB)
+
+    def test_many_small_keys_take_no_more_than_a_few(self):
+        """All of such a key comes with its opening."""
+        self.read_keys(150, MIB)
 
 
 if __name__ == "__main__":

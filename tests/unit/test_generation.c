@@ -1,0 +1,85 @@
+/* What generations of several keys keep together. */
+#include "tests/unit/test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/hoard.h"
+#include "fs/view.h"
+#include "tests/unit/shelf.h"
+
+#define LENGTH 100000 /* bytes of each key's one file */
+
+static void put(struct shelf *s, const char *key, uint32_t seed, unsigned char *content)
+{
+	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
+	for (size_t i = 0; i < LENGTH; i++) {
+		seed = seed * 1664525 + 1013904223;
+		content[i] = (unsigned char)(seed >> 24);
+	}
+	builder_file(b, "file", content, LENGTH);
+	builder_lay(b);
+	shelf_put(s, key, b);
+}
+
+static void expect(struct generation *g, const unsigned char *content)
+{
+	uint32_t entry;
+	struct view v;
+	struct iovec iov[VIEW_SPANS];
+	assert_int_equal(index_find(generation_index(g), "file", &entry), 0);
+	assert_int_equal(view_of_entry(g, CALL_PATIENT, entry, 0, LENGTH, &v, NULL), 0);
+	size_t at = 0;
+	for (int i = 0, count = view_iov(&v, iov); i < count; i++) {
+		assert_memory_equal(iov[i].iov_base, content + at, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	assert_int_equal(at, LENGTH);
+	view_release(&v);
+}
+
+static size_t memory_of(struct generation *g)
+{
+	struct generation_stats s;
+	generation_stats(g, &s);
+	return s.memory;
+}
+
+/* What came with the opening serves until others need the room; then the store does. */
+static void the_tail_of_an_idle_key_goes(void **state)
+{
+	static unsigned char old_content[LENGTH], new_content[LENGTH];
+	CLEANUP(shelf_finish) struct shelf s;
+	struct hoard hoard;
+	struct opened old, fresh;
+	hoard_init(&hoard, LENGTH * 3 / 2);
+	shelf_init(&s);
+	s.supply.hoard = &hoard;
+	s.supply.frame_budget = 1; /* tails alone are kept */
+	put(&s, "old", 1, old_content);
+	put(&s, "new", 2, new_content);
+	shelf_open(&s, "old", &old);
+	expect(old.g, old_content);
+	assert_int_equal(s.store->reads, 0);
+	assert_in_range(atomic_load(&hoard.bytes), LENGTH, LENGTH * 3 / 2);
+	size_t before = memory_of(old.g);
+	shelf_open(&s, "new", &fresh);
+	assert_in_range(atomic_load(&hoard.bytes), LENGTH, LENGTH * 3 / 2);
+	assert_in_range(memory_of(old.g), 0, before - LENGTH);
+	expect(fresh.g, new_content);
+	assert_int_equal(s.store->reads, 0);
+	expect(old.g, old_content);
+	assert_in_range(s.store->reads, 1, 10);
+	opened_close(&old);
+	opened_close(&fresh);
+	assert_int_equal(atomic_load(&hoard.bytes), 0);
+	hoard_finish(&hoard);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_tail_of_an_idle_key_goes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

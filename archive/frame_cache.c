@@ -20,7 +20,8 @@ int frame_cache_new(const struct archive *a, struct range_source *source, size_t
 		.spare_max = budget / SPARE_PART,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
-	decoders_init(&c->decoders);
+	decoders_init(&c->own_decoders);
+	c->decoders = &c->own_decoders;
 	size_t frames = index_frame_count(c->ix);
 	c->slots = calloc(frames + 1, sizeof(struct frame *));
 	c->touched = calloc(frames / 8 + 1, 1);
@@ -197,8 +198,9 @@ static void yield(void *arg, size_t bytes)
 	settle(c, 0, 0); /* to tell */
 }
 
-void frame_cache_share(struct frame_cache *c, struct hoard *h)
+void frame_cache_share(struct frame_cache *c, struct hoard *h, struct decoders *d)
 {
+	c->decoders = d;
 	c->hoard = h;
 	c->keeper = (struct keeper){.yield = yield, .arg = c};
 	hoard_join(h, &c->keeper);
@@ -251,7 +253,7 @@ void frame_cache_free(struct frame_cache *c)
 		;
 	arena_finish(&c->arena);
 	settle(c, 0, 0);
-	decoders_finish(&c->decoders);
+	decoders_finish(&c->own_decoders);
 	pthread_mutex_destroy(&c->lock);
 	free(c->slots);
 	free(c->touched);

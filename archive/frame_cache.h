@@ -5,8 +5,8 @@
  * docs/threads.md. Memory: `budget` bytes, of which decoded frames have three quarters and
  * spare buffers one; stored bytes under way, and frames in use that find no room, come on
  * top while they are. What is kept counts in a hoard as well, and goes when all caches
- * together keep too much and this one is not used. A demand holds at most FRAME_BATCH frames, and reads at most
- * FRAME_RUN_MAX stored bytes as one range.
+ * together keep too much and this one is not used. A demand holds at most FRAME_BATCH
+ * frames, and reads at most FRAME_RUN_MAX stored bytes as one range.
  */
 #ifndef LARDER_ARCHIVE_FRAME_CACHE_H
 #define LARDER_ARCHIVE_FRAME_CACHE_H
@@ -16,6 +16,7 @@
 #define FRAME_BATCH   64
 #define FRAME_RUN_MAX ((size_t)8 << 20) /* bytes; a longer single frame is read alone */
 
+struct decoders;
 struct frame_cache;
 
 /* archive and source are borrowed. 0 or -ENOMEM. */
@@ -31,8 +32,9 @@ int frame_cache_get(struct frame_cache *c, const struct call *call, uint32_t fir
 	size_t count, struct frame **ret, uint64_t *ret_waited_ns, struct error *e);
 /* Whose `awaited` is called; reader_observe()'s contract. */
 void frame_cache_observe(struct frame_cache *c, const struct reader_observer *o);
-/* What is kept counts in the hoard (borrowed) from now on. Before any call. */
-void frame_cache_share(struct frame_cache *c, struct hoard *h);
+/* What is kept counts in the hoard from now on, and the decoders (both borrowed) decode.
+ * Before any call. */
+void frame_cache_share(struct frame_cache *c, struct hoard *h, struct decoders *d);
 /* Is one of [first, first + count) absent now? */
 bool frame_cache_lacks(struct frame_cache *c, uint32_t first, size_t count);
 

@@ -41,7 +41,8 @@ struct frame_cache {
 	const struct reader_observer *observer; /* borrowed; NULL: none */
 	struct hoard *hoard;                    /* borrowed; NULL: none */
 	size_t spare_max;                       /* bytes */
-	struct decoders decoders;
+	struct decoders *decoders;              /* borrowed, or these */
+	struct decoders own_decoders;
 
 	pthread_mutex_t lock;          /* guards the rest */
 	struct frame **slots;          /* owned; by number; NULL: ABSENT */

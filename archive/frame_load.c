@@ -131,7 +131,7 @@ static void decode(struct frame_cache *c, struct frame *f)
 			memcpy(b.data, from + offset, raw);
 		else
 			r = decoders_decode(
-				&c->decoders, from + offset, stored, b.data, raw);
+				c->decoders, from + offset, stored, b.data, raw);
 	}
 	if (r < 0)
 		say_undecoded(c, f->number, r, &why);

@@ -203,9 +203,9 @@ void reader_observe(struct reader *r, const struct reader_observer *o)
 	frame_cache_observe(r->frames, o);
 }
 
-void reader_share(struct reader *r, struct hoard *h)
+void reader_share(struct reader *r, struct hoard *h, struct decoders *d)
 {
-	frame_cache_share(r->frames, h);
+	frame_cache_share(r->frames, h, d);
 }
 
 void reader_stats(struct reader *r, struct reader_stats *ret)

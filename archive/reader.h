@@ -24,6 +24,7 @@
 struct reader;
 struct frame;
 struct hoard;
+struct decoders;
 
 /* archive and source (verified: a chunk source) are borrowed and outlive the reader.
  * 0, -ENOMEM. */
@@ -88,9 +89,10 @@ struct reader_observer {
 /* To be set while no call is under way; borrowed; NULL for none. */
 void reader_observe(struct reader *r, const struct reader_observer *o);
 
-/* What it keeps counts in the hoard (borrowed, outlives it) from now on, and may go when the
- * hoard is too large. Before any call. */
-void reader_share(struct reader *r, struct hoard *h);
+/* What it keeps counts in the hoard from now on, and may go when that is too large; and it
+ * decodes with these decoders, not with its own. Both are borrowed and outlive it. Before any
+ * call. */
+void reader_share(struct reader *r, struct hoard *h, struct decoders *d);
 
 const struct archive *reader_archive(const struct reader *r); /* borrowed */
 

@@ -69,10 +69,11 @@ static void yield_tail(void *arg, size_t bytes)
 		hoard_tell(g->hoard, tail_source_forget(g->tail), 0);
 }
 
-static void join_hoard(struct generation *g, struct hoard *hoard)
+static void join_hoard(
+	struct generation *g, struct hoard *hoard, struct decoders *decoders)
 {
 	g->hoard = hoard;
-	reader_share(g->reader, hoard);
+	reader_share(g->reader, hoard, decoders);
 	if (!g->tail)
 		return;
 	g->tail_keeper = (struct keeper){.yield = yield_tail, .arg = g};
@@ -231,7 +232,7 @@ static int build_sources(struct generation *g, const struct supply *supply,
 	if (r < 0)
 		return r;
 	if (supply->hoard)
-		join_hoard(g, supply->hoard);
+		join_hoard(g, supply->hoard, supply->decoders);
 	return begin_prefetching(g, supply);
 }
 

@@ -30,6 +30,7 @@ struct supply {
 	struct slots *slots;
 	size_t frame_budget; /* bytes of decoded frames that each generation keeps */
 	struct hoard *hoard; /* of what all of them keep; NULL: without a limit */
+	struct decoders *decoders; /* for all, where there is a hoard */
 	const char *cache_dir; /* for what foreign archives become; NULL or "": none */
 	uint64_t cache_size;   /* bytes; 0: no limit */
 	struct prefetcher *prefetcher; /* NULL: nothing is read before it is asked for */
@@ -63,6 +64,7 @@ int generation_new(const struct supply *supply, const char *key, struct object *
 
 void generation_ref(struct generation *g);
 void generation_unref(struct generation *g); /* accepts NULL */
+DEFINE_CLEANUP(cleanup_generation, struct generation, generation_unref);
 /* False when it is being freed. For those who hold it weakly, under their lock. */
 bool generation_ref_unless_gone(struct generation *g);
 
@@ -72,12 +74,6 @@ void generation_lookup(struct generation *g, uint64_t count);
 void generation_forget(struct generation *g, uint64_t count);
 /* The kernel is gone and will not forget any more. */
 void generation_forget_all(struct generation *g);
-
-static inline void cleanup_generation(struct generation **g)
-{
-	generation_unref(*g);
-	*g = NULL;
-}
 
 uint32_t generation_slot(const struct generation *g);
 const struct index *generation_index(const struct generation *g);     /* borrowed */

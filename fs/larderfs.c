@@ -79,6 +79,7 @@ static int start(struct larderfs *l, const struct larderfs_options *o, struct er
 		.slots = &l->slots,
 		.frame_budget = FRAME_BUDGET,
 		.hoard = &l->hoard,
+		.decoders = &l->decoders,
 		.cache_dir = l->cache ? o->settings->cache_dir : NULL,
 		.cache_size = o->settings->cache_size,
 		.prefetcher = l->prefetcher,
@@ -109,6 +110,7 @@ int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct
 	};
 	slots_init(&l->slots);
 	hoard_init(&l->hoard, HOARD_LIMIT);
+	decoders_init(&l->decoders);
 	requests_init(&l->requests, &l->watcher);
 	gate_init(&l->gate, &l->watcher);
 	setbacks_init(&l->setbacks);
@@ -203,6 +205,7 @@ void larderfs_free(struct larderfs *l)
 	gate_finish(&l->gate);
 	slots_finish(&l->slots);
 	hoard_finish(&l->hoard);
+	decoders_finish(&l->decoders);
 	prefetcher_free(l->prefetcher);
 	chunk_cache_free(l->cache);
 	store_free(l->store);

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "archive/decoders.h"
 #include "archive/hoard.h"
 #include "fetch/settings.h"
 #include "fs/attributes.h"
@@ -32,7 +33,8 @@ struct larderfs {
 	struct slots slots;
 	struct prefetcher *prefetcher; /* owned; NULL: none was wanted */
 	struct hoard hoard;            /* what all generations keep */
-	struct supply supply;          /* the five above, for generations */
+	struct decoders decoders;      /* of all generations */
+	struct supply supply;          /* the six above, for generations */
 	struct doorway_hooks hooks;
 	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/decoders.h"
 #include "archive/hoard.h"
 #include "fs/view.h"
 #include "tests/unit/shelf.h"
@@ -51,10 +52,13 @@ static void the_tail_of_an_idle_key_goes(void **state)
 	static unsigned char old_content[LENGTH], new_content[LENGTH];
 	CLEANUP(shelf_finish) struct shelf s;
 	struct hoard hoard;
+	struct decoders decoders;
 	struct opened old, fresh;
 	hoard_init(&hoard, LENGTH * 3 / 2);
 	shelf_init(&s);
+	decoders_init(&decoders);
 	s.supply.hoard = &hoard;
+	s.supply.decoders = &decoders;
 	s.supply.frame_budget = 1; /* tails alone are kept */
 	put(&s, "old", 1, old_content);
 	put(&s, "new", 2, new_content);
@@ -74,6 +78,7 @@ static void the_tail_of_an_idle_key_goes(void **state)
 	opened_close(&fresh);
 	assert_int_equal(atomic_load(&hoard.bytes), 0);
 	hoard_finish(&hoard);
+	decoders_finish(&decoders);
 }
 
 int main(void)

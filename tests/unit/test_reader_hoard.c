@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "archive/decoders.h"
 #include "archive/hoard.h"
 #include "archive/reader.h"
 #include "tests/unit/archive_builder.h"
@@ -11,6 +12,8 @@
 #define CUT    (64u << 10) /* bytes of tar in a frame */
 #define LENGTH (10 * CUT)  /* of the file */
 #define BUDGET ((size_t)64 << 20)
+
+static struct decoders decoders;
 
 /* An archive with one file of bytes that do not compress, over eleven frames. */
 struct fixture {
@@ -44,7 +47,7 @@ static void fixture_init(struct fixture *f, size_t budget, struct hoard *hoard)
 				 &f->archive, NULL, NULL),
 		0);
 	assert_int_equal(reader_new(f->archive, f->source, budget, &f->reader), 0);
-	reader_share(f->reader, hoard);
+	reader_share(f->reader, hoard, &decoders);
 	f->place = index_place(archive_index(f->archive), f->file);
 }
 
@@ -120,6 +123,7 @@ static void a_reader_gives_way_to_the_next(void **state)
 	reader_release(old.reader, spans, count);
 	expect_bytes(&old, 0, LENGTH);
 	expect_bytes(&now, 0, LENGTH);
+	assert_int_equal(decoders.count, 1); /* one thread, one context */
 }
 
 /* What one goes on reading is not what goes, as long as there is something else. */
@@ -187,5 +191,8 @@ int main(void)
 		cmocka_unit_test(a_reader_in_use_keeps_its_frames),
 		cmocka_unit_test(readers_take_from_each_other_at_once),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	decoders_init(&decoders);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	decoders_finish(&decoders);
+	return failed;
 }

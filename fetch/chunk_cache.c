@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "fetch/base/cache_folder.h"
 #include "fetch/base/call.h"
 #include "fetch/base/io.h"
 #include "fetch/base/lock.h"
@@ -23,10 +24,6 @@
 #define TEMP_NAME_SIZE  34
 #define PACKS_FROM      ((uint64_t)64 << 20) /* a smaller cache keeps chunks singly */
 #define USE_SECONDS     60 /* a use is recorded when the last one is older */
-#define TAG_NAME        "CACHEDIR.TAG"
-#define TAG_TEXT                                                                         \
-	"Signature: 8a477f597d28d172789f06886806bc55\n"                                  \
-	"# Larder's chunk cache. See https://bford.info/cachedir/\n"
 
 struct chunk_cache {
 	int chunks;   /* owned: DIR/chunks */
@@ -57,29 +54,6 @@ static void chunk_name(const struct digest *d, char ret[static CHUNK_NAME_SIZE])
 
 /* --- opening ---------------------------------------------------------------------- */
 
-/* Others who may write here could have laid anything; those who may read are shut out. */
-static int check_owner(int dir, const char *name, struct error *e)
-{
-	struct stat st;
-	if (fstat(dir, &st) < 0)
-		return error_set_errno(
-			e, -errno, "cannot look at cache folder '%s'", name);
-	if (st.st_uid != geteuid())
-		return error_set(e, -EPERM,
-			"cache folder '%s' belongs to user %u, and this is user %u", name,
-			(unsigned)st.st_uid, (unsigned)geteuid());
-	if (st.st_mode & 022)
-		return error_set(e, -EPERM,
-			"cache folder '%s' may be written by others; run: chmod 700 '%s'",
-			name, name);
-	if (st.st_mode & 055 && fchmod(dir, 0700) < 0)
-		return error_set(e, -EPERM,
-			"cache folder '%s' may be read by others and cannot be closed: "
-			"%s",
-			name, strerror(errno));
-	return 0;
-}
-
 static int open_directory(int dir, const char *name)
 {
 	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST && errno != EROFS)
@@ -92,14 +66,6 @@ static int open_file(int dir, const char *name)
 {
 	int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd < 0 ? -errno : fd;
-}
-
-static void write_tag(int dir)
-{
-	CLEANUP(cleanup_close)
-	int fd = openat(dir, TAG_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		write_fully(fd, TAG_TEXT, strlen(TAG_TEXT));
 }
 
 /* Descriptors or memory may be there again a moment later; a disk does not heal. */
@@ -140,7 +106,7 @@ static int open_for_writing(struct chunk_cache *c, int dir)
 	if (size < 0)
 		return size;
 	tally_init(&c->tally, size);
-	write_tag(dir);
+	cache_folder_tag(dir);
 	chunk_evict_temporary(c->tmp, clock_realtime_s());
 	if (!tally_is_counted(&c->tally) && tally_try_lock(c->evict_fd))
 		scan(c);
@@ -149,13 +115,8 @@ static int open_for_writing(struct chunk_cache *c, int dir)
 
 static int open_cache(struct chunk_cache *c, const char *name, struct error *e)
 {
-	int r = make_directories(name, 0700);
-	if (r < 0)
-		return error_set_errno(e, r, "cannot make cache folder '%s'", name);
-	CLEANUP(cleanup_close) int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_set_errno(e, -errno, "cannot open cache folder '%s'", name);
-	r = check_owner(dir, name, e);
+	CLEANUP(cleanup_close) int dir = -1;
+	int r = cache_folder_open(name, &dir, e);
 	if (r < 0)
 		return r;
 	c->chunks = open_directory(dir, "chunks");

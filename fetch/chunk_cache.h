@@ -8,10 +8,10 @@
  *     DIR/size                        the sum of their sizes (fetch/chunk_tally.h)
  *     DIR/lock                        held by the process that evicts
  *     DIR/claims                      who fetches what (fetch/chunk_claims.h)
- *     DIR/CACHEDIR.TAG                tells backup programs to pass it over
+ *     DIR/CACHEDIR.TAG                what this is (fetch/base/cache_folder.h)
  *
  * A chunk is written under a temporary name and renamed into place, so that it is whole
- * or absent whenever anybody is killed. DIR has mode 0700 and must belong to the caller.
+ * or absent whenever anybody is killed. DIR is the caller's own, and closed to others.
  * Nothing is fsynced: what a power cut damages fails its digest and is fetched again.
  *
  * Use is recorded in the file's mtime, refreshed when older than a minute. When the sum
@@ -43,8 +43,7 @@ struct chunk_cache;
 
 /* Opens or makes the cache at dir, at most max_bytes of chunks (0: no limit). Counts what is
  * there, and removes what is too much, when nobody has counted it yet.
- * 0; -EPERM when dir belongs to somebody else, may be written by others, or may be read
- * by them and cannot be closed; -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
+ * 0; -errno of cache_folder_open() and of making DIR/chunks, -ENOMEM. */
 int chunk_cache_open(
 	const char *dir, uint64_t max_bytes, struct chunk_cache **ret, struct error *e);
 void chunk_cache_free(struct chunk_cache *c);

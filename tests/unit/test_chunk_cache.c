@@ -171,6 +171,18 @@ static void only_its_owner_may_use_it(void **state)
 	assert_non_null(strstr(e.text, "12345"));
 }
 
+static void a_folder_of_other_things_is_not_used(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct chunk_cache *c = NULL;
+	scratch_write(&dir, "tmp/0123456789abcdef-0", "x");
+	scratch_write(&dir, "size", "XXL");
+	set_age(scratch_path(&dir, "tmp/0123456789abcdef-0"), 7200);
+	assert_int_equal(chunk_cache_open(dir.path, 0, &c, NULL), -EPERM);
+	assert_int_equal(scratch_count(&dir, ""), 2);
+	assert_int_equal(bytes_in(&dir, "size"), 3);
+}
+
 static void a_file_in_its_place_is_an_error(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
@@ -829,6 +841,7 @@ int main(void)
 		cmocka_unit_test(packs_are_evicted_whole),
 		cmocka_unit_test(a_damaged_chunk_is_found_and_removed),
 		cmocka_unit_test(only_its_owner_may_use_it),
+		cmocka_unit_test(a_folder_of_other_things_is_not_used),
 		cmocka_unit_test(a_file_in_its_place_is_an_error),
 		cmocka_unit_test(a_use_is_recorded_by_the_minute),
 		cmocka_unit_test(the_least_recently_used_go),

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,8 +20,7 @@
 #include "fetch/chunk_tally.h"
 
 #define CHUNK_NAME_SIZE (3 + DIGEST_HEX_SIZE) /* "xx/", 64 digits, NUL */
-#define TEMP_NAME_SIZE  34
-#define PACKS_FROM      ((uint64_t)64 << 20) /* a smaller cache keeps chunks singly */
+#define PACKS_FROM      ((uint64_t)64 << 20)  /* a smaller cache keeps chunks singly */
 #define USE_SECONDS     60 /* a use is recorded when the last one is older */
 
 struct chunk_cache {
@@ -346,8 +344,7 @@ static int write_run(struct chunk_cache *c, const struct chunk_run *run, size_t 
 {
 	char temp[TEMP_NAME_SIZE], name[CHUNK_NAME_SIZE];
 	chunk_name(&run->digests[0], name);
-	snprintf(temp, sizeof(temp), "%016" PRIx64 "-%" PRIx64, c->session,
-		(uint64_t)atomic_fetch_add(&c->next_temp, 1));
+	chunk_temp_name(c->session, atomic_fetch_add(&c->next_temp, 1), temp);
 	int r = write_temp(c, temp, run, ret_size);
 	if (r == 0) {
 		name_others(c, temp, run);

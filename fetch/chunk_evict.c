@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -97,9 +99,25 @@ static void visit_chunk(struct pass *p, int dir, const char *name, const struct 
 	count(p, st);
 }
 
+void chunk_temp_name(uint64_t session, uint64_t n, char ret[static TEMP_NAME_SIZE])
+{
+	snprintf(ret, TEMP_NAME_SIZE, "%016" PRIx64 "-%" PRIx64, session, n);
+}
+
+/* Would the numbers in it be named like this? */
+static bool is_temp_name(const char *name)
+{
+	uint64_t session, n;
+	char again[TEMP_NAME_SIZE];
+	if (sscanf(name, "%16" SCNx64 "-%16" SCNx64, &session, &n) != 2)
+		return false;
+	chunk_temp_name(session, n, again);
+	return !strcmp(name, again);
+}
+
 static void visit_temp(struct pass *p, int dir, const char *name, const struct stat *st)
 {
-	if (p->now_s - st->st_mtim.tv_sec > TEMP_LIFETIME)
+	if (is_temp_name(name) && p->now_s - st->st_mtim.tv_sec > TEMP_LIFETIME)
 		unlinkat(dir, name, 0);
 }
 

@@ -29,8 +29,13 @@ struct evict_result {
  * unlink(2) when that made it miss its target. */
 int chunk_evict(int chunks, uint64_t limit, int64_t now_s, struct evict_result *ret);
 
-/* Removes temporary files older than an hour: writing one takes a moment, so their
- * writers are dead; a living one would only lose its chunk. */
+#define TEMP_NAME_SIZE 34 /* two numbers of 16 hexadecimal digits, '-', NUL */
+
+/* Names a temporary file: the nth of a session, which is a random number. */
+void chunk_temp_name(uint64_t session, uint64_t n, char ret[static TEMP_NAME_SIZE]);
+
+/* Removes temporary files older than an hour, known by their names: writing one takes a
+ * moment, so their writers are dead; a living one would only lose its chunk. */
 void chunk_evict_temporary(int tmp, int64_t now_s);
 
 #endif

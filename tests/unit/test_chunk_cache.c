@@ -632,16 +632,41 @@ static void what_is_added_during_a_scan_counts(void **state)
 
 /* --- disks and deaths --- */
 
+/* Of a dead writer; a short name and a long one. */
+#define OLD      "tmp/0123456789abcdef-0"
+#define VERY_OLD "tmp/fedcba9876543210-fedcba9876543210"
+#define YOUNG    "tmp/0123456789abcdef-1"
+
 static void old_temporary_files_are_swept(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
 	chunk_cache_free(open_cache(&dir, 0));
-	scratch_write(&dir, "tmp/old", "x");
-	scratch_write(&dir, "tmp/young", "x");
-	set_age(scratch_path(&dir, "tmp/old"), 7200);
+	scratch_write(&dir, OLD, "x");
+	scratch_write(&dir, VERY_OLD, "x");
+	scratch_write(&dir, YOUNG, "x");
+	set_age(scratch_path(&dir, OLD), 7200);
+	set_age(scratch_path(&dir, VERY_OLD), 720000);
 	chunk_cache_free(open_cache(&dir, 0));
-	assert_int_equal(access(scratch_path(&dir, "tmp/old"), F_OK), -1);
-	assert_int_equal(access(scratch_path(&dir, "tmp/young"), F_OK), 0);
+	assert_int_equal(access(scratch_path(&dir, OLD), F_OK), -1);
+	assert_int_equal(access(scratch_path(&dir, VERY_OLD), F_OK), -1);
+	assert_int_equal(access(scratch_path(&dir, YOUNG), F_OK), 0);
+}
+
+static void what_is_not_named_so_is_not_swept(void **state)
+{
+	static const char *const names[] = {"tmp/thesis.txt", "tmp/0-1",
+		"tmp/0123456789ABCDEF-1", "tmp/0123456789abcdef-01",
+		"tmp/0123456789abcdef-1~", "tmp/0123456789abcdef-",
+		"tmp/0123456789abcdef-fedcba98765432100"};
+	const unsigned count = sizeof(names) / sizeof(names[0]);
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	chunk_cache_free(open_cache(&dir, 0));
+	for (unsigned i = 0; i < count; i++) {
+		scratch_write(&dir, names[i], "x");
+		set_age(scratch_path(&dir, names[i]), 7200);
+	}
+	chunk_cache_free(open_cache(&dir, 0));
+	assert_int_equal(scratch_count(&dir, "tmp"), count);
 }
 
 /* In a child with a mount table of its own, so that nothing stays mounted. */
@@ -856,6 +881,7 @@ int main(void)
 		cmocka_unit_test(nobody_waits_for_a_suspended_process),
 		cmocka_unit_test(what_is_added_during_a_scan_counts),
 		cmocka_unit_test(old_temporary_files_are_swept),
+		cmocka_unit_test(what_is_not_named_so_is_not_swept),
 		cmocka_unit_test(a_full_or_read_only_disk_is_only_read),
 		cmocka_unit_test(threads_share_it),
 		cmocka_unit_test(what_one_process_claims_others_leave_out),

@@ -132,10 +132,22 @@ static int compare_use(const void *a, const void *b)
 	return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
 }
 
-static bool is_draft(const char *name)
+/* Is it a name that name_of() makes? */
+static bool is_name_of(const char *suffix, const char *name)
 {
-	size_t len = strlen(name);
-	return len > strlen(DRAFT) && strcmp(name + len - strlen(DRAFT), DRAFT) == 0;
+	char digits[DIGEST_HEX_SIZE];
+	struct digest d;
+	if (strlen(name) < sizeof(digits) || strcmp(name + sizeof(digits) - 1, suffix))
+		return false;
+	memcpy(digits, name, sizeof(digits) - 1);
+	digits[sizeof(digits) - 1] = '\0';
+	return digest_parse(digits, &d) == 0;
+}
+
+static bool is_shelved(const char *name)
+{
+	return is_name_of(suffixes[FORM_CONVERTED], name) ||
+	       is_name_of(suffixes[FORM_PLAIN], name);
 }
 
 /* A draft that nobody holds is of a maker who died. */
@@ -158,13 +170,11 @@ static int list_shelved(
 	while ((d = readdir(dir))) {
 		struct stat st;
 		struct shelved file;
-		if (d->d_name[0] == '.' || strlen(d->d_name) >= NAME_SIZE ||
+		if (is_name_of(DRAFT, d->d_name))
+			sweep_draft(s, d->d_name);
+		if (!is_shelved(d->d_name) ||
 			fstatat(s->dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (is_draft(d->d_name)) {
-			sweep_draft(s, d->d_name);
-			continue;
-		}
 		strcpy(file.name, d->d_name);
 		file.size = (uint64_t)st.st_size;
 		file.used = st.st_atim;

@@ -575,6 +575,46 @@ static void what_was_converted_holds_one_descriptor(void **state)
 	assert_int_equal(count_descriptors(), before + 1);
 }
 
+#define DIGITS "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+/* Files in the place of what was converted, each as large as all may be together. */
+static void lay(const struct world *w, const char *const *names)
+{
+	for (; *names; names++) {
+		scratch_write(&w->cache, *names, "");
+		assert_int_equal(
+			truncate(scratch_path(&w->cache, *names), (off_t)w->cache_size),
+			0);
+	}
+}
+
+static unsigned count_laid(const struct world *w, const char *const *names)
+{
+	unsigned count = 0;
+	for (; *names; names++)
+		count += access(scratch_path(&w->cache, *names), F_OK) == 0;
+	return count;
+}
+
+static void room_is_made_of_what_was_kept_alone(void **state)
+{
+	(void)state;
+	static const char *const ours[] = {"converted/" DIGITS ".larder",
+		"converted/" DIGITS ".index", "converted/" DIGITS ".draft", NULL};
+	static const char *const others[] = {"converted/thesis.pdf",
+		"converted/thesis.draft", "converted/" DIGITS ".pdf",
+		"converted/x" DIGITS ".larder", NULL};
+	CLEANUP(world_finish) struct world w;
+	world_init(&w, "pax", "gzip", NULL, ordinary);
+	w.cache_size = 64 * MIB;
+	lay(&w, ours);
+	lay(&w, others);
+	open_well(&w);
+	assert_int_equal(count_laid(&w, ours), 0);
+	assert_int_equal(count_laid(&w, others), 4);
+	expect_content(&w, "dir/file", "hello");
+}
+
 static const struct member large[] = {
 	{"d/a", '-', .size = 7 * MIB + 5},
 	{"d/b", '-', .size = 9 * MIB},
@@ -671,6 +711,7 @@ int main(void)
 		cmocka_unit_test(a_plain_tar_is_read_where_it_is),
 		cmocka_unit_test(a_plain_tar_that_is_cut_off_is_refused),
 		cmocka_unit_test(a_damaged_index_of_a_plain_tar_is_made_anew),
+		cmocka_unit_test(room_is_made_of_what_was_kept_alone),
 		cmocka_unit_test(many_small_files_are_converted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

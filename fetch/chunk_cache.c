@@ -20,12 +20,15 @@
 #include "fetch/chunk_tally.h"
 
 #define CHUNK_NAME_SIZE (3 + DIGEST_HEX_SIZE) /* "xx/", 64 digits, NUL */
-#define PACKS_FROM      ((uint64_t)64 << 20)  /* a smaller cache keeps chunks singly */
+#define SWEPT           (-EAGAIN) /* what was being written has been removed */
+#define TEMP_FOLDER     "tmp"
+#define TEMP_PATH_SIZE  (sizeof(TEMP_FOLDER "/") - 1 + TEMP_NAME_SIZE)
+#define PACKS_FROM      ((uint64_t)64 << 20) /* a smaller cache keeps chunks singly */
 #define USE_SECONDS     60 /* a use is recorded when the last one is older */
 
 struct chunk_cache {
+	int dir;      /* owned: DIR */
 	int chunks;   /* owned: DIR/chunks */
-	int tmp;      /* owned: DIR/tmp; -1 when not writable */
 	int evict_fd; /* owned: DIR/lock; -1 when not writable */
 	int claims;   /* owned: DIR/claims; -1 when not writable */
 	uint64_t max; /* bytes; 0: no limit */
@@ -66,10 +69,12 @@ static int open_file(int dir, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Descriptors or memory may be there again a moment later; a disk does not heal. */
+/* Descriptors or memory may be there again a moment later, and what was swept may be left
+ * alone; a disk does not heal. */
 static bool is_passing(int code)
 {
-	return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EINTR;
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EINTR ||
+	       code == SWEPT;
 }
 
 static void stop_writing(struct chunk_cache *c, int code)
@@ -93,19 +98,19 @@ static void scan(struct chunk_cache *c)
 }
 
 /* What only writing needs; a cache that has none of it is still read. */
-static int open_for_writing(struct chunk_cache *c, int dir)
+static int open_for_writing(struct chunk_cache *c)
 {
-	c->tmp = open_directory(dir, "tmp");
-	if (c->tmp < 0)
-		return c->tmp;
-	c->claims = open_file(dir, "claims");
-	c->evict_fd = open_file(dir, "lock");
-	int size = c->evict_fd < 0 ? c->evict_fd : open_file(dir, "size");
+	CLEANUP(cleanup_close) int tmp = open_directory(c->dir, TEMP_FOLDER);
+	if (tmp < 0)
+		return tmp;
+	c->claims = open_file(c->dir, "claims");
+	c->evict_fd = open_file(c->dir, "lock");
+	int size = c->evict_fd < 0 ? c->evict_fd : open_file(c->dir, "size");
 	if (size < 0)
 		return size;
 	tally_init(&c->tally, size);
-	cache_folder_tag(dir);
-	chunk_evict_temporary(c->tmp, clock_realtime_s());
+	cache_folder_tag(c->dir);
+	chunk_evict_temporary(tmp, clock_realtime_s());
 	if (!tally_is_counted(&c->tally) && tally_try_lock(c->evict_fd))
 		scan(c);
 	return 0;
@@ -113,17 +118,16 @@ static int open_for_writing(struct chunk_cache *c, int dir)
 
 static int open_cache(struct chunk_cache *c, const char *name, struct error *e)
 {
-	CLEANUP(cleanup_close) int dir = -1;
-	int r = cache_folder_open(name, &dir, e);
+	int r = cache_folder_open(name, &c->dir, e);
 	if (r < 0)
 		return r;
-	c->chunks = open_directory(dir, "chunks");
+	c->chunks = open_directory(c->dir, "chunks");
 	if (c->chunks < 0)
 		return error_set_errno(
 			e, c->chunks, "cannot make 'chunks' in cache folder '%s'", name);
 	atomic_store(&c->writable, true);
 	atomic_store(&c->links, true);
-	r = open_for_writing(c, dir);
+	r = open_for_writing(c);
 	if (r < 0)
 		stop_writing(c, r);
 	return 0;
@@ -135,7 +139,7 @@ int chunk_cache_open(
 	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = calloc(1, sizeof(*c));
 	if (!c)
 		return error_set_errno(e, -ENOMEM, "cannot open cache folder '%s'", dir);
-	c->chunks = c->tmp = c->evict_fd = c->claims = -1;
+	c->dir = c->chunks = c->evict_fd = c->claims = -1;
 	c->max = max_bytes;
 	pthread_mutex_init(&c->lock, NULL);
 	tally_init(&c->tally, -1);
@@ -155,8 +159,8 @@ void chunk_cache_free(struct chunk_cache *c)
 	if (c->has_thread)
 		pthread_join(c->evictor, NULL);
 	tally_finish(&c->tally);
+	cleanup_close(&c->dir);
 	cleanup_close(&c->chunks);
-	cleanup_close(&c->tmp);
 	cleanup_close(&c->evict_fd);
 	cleanup_close(&c->claims);
 	pthread_mutex_destroy(&c->lock);
@@ -289,13 +293,23 @@ struct chunk_run {
 	const unsigned char *data; /* from offsets[0] on */
 };
 
-static int write_temp(struct chunk_cache *c, const char *name,
+/* Whoever cleans empty directories away takes this one too: it is made when missed. */
+static int open_temp(struct chunk_cache *c, const char *temp)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+	int fd = openat(c->dir, temp, flags, 0600);
+	if (fd < 0 && errno == ENOENT &&
+		(mkdirat(c->dir, TEMP_FOLDER, 0700) == 0 || errno == EEXIST))
+		fd = openat(c->dir, temp, flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+static int write_temp(struct chunk_cache *c, const char *temp,
 	const struct chunk_run *run, size_t *ret_size)
 {
-	CLEANUP(cleanup_close)
-	int fd = openat(c->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	CLEANUP(cleanup_close) int fd = open_temp(c, temp);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	*ret_size = (size_t)(run->offsets[run->count] - run->offsets[0]);
 	int r = run->count == 1 ? write_fully(fd, run->data, *ret_size)
 				: chunk_pack_write(fd, run->digests, run->offsets,
@@ -314,15 +328,15 @@ static int give_second_name(int from_dir, const char *from, int to_dir, const ch
 
 /* Renames or links to a chunk's name. The directory of its first two digits is made when
  * it is missed. */
-static int give_name(struct chunk_cache *c, name_fn *rename_or_link, int from_dir,
-	const char *from, const char *name)
+static int give_name(struct chunk_cache *c, name_fn *rename_or_link, const char *temp,
+	const char *name)
 {
 	char dir[3] = {name[0], name[1]};
-	if (rename_or_link(from_dir, from, c->chunks, name) == 0)
+	if (rename_or_link(c->dir, temp, c->chunks, name) == 0)
 		return 0;
 	if (errno != ENOENT || (mkdirat(c->chunks, dir, 0700) < 0 && errno != EEXIST))
 		return -errno;
-	return rename_or_link(from_dir, from, c->chunks, name) < 0 ? -errno : 0;
+	return rename_or_link(c->dir, temp, c->chunks, name) < 0 ? -errno : 0;
 }
 
 /* A chunk that gets no name is not in the cache, that is all. */
@@ -332,7 +346,7 @@ static void name_others(
 	for (size_t i = 1; i < run->count; i++) {
 		char name[CHUNK_NAME_SIZE];
 		chunk_name(&run->digests[i], name);
-		int r = give_name(c, give_second_name, c->tmp, temp, name);
+		int r = give_name(c, give_second_name, temp, name);
 		if (r < 0 && r != -EEXIST && r != -ENOENT) {
 			atomic_store(&c->links, false);
 			return;
@@ -340,18 +354,26 @@ static void name_others(
 	}
 }
 
+/* It is renamed last: what is missing has been swept. */
+static int rename_temp(struct chunk_cache *c, const char *temp, const char *name)
+{
+	int r = give_name(c, renameat, temp, name);
+	return r == -ENOENT && faccessat(c->dir, temp, F_OK, 0) < 0 ? SWEPT : r;
+}
+
 static int write_run(struct chunk_cache *c, const struct chunk_run *run, size_t *ret_size)
 {
-	char temp[TEMP_NAME_SIZE], name[CHUNK_NAME_SIZE];
+	char temp[TEMP_PATH_SIZE] = TEMP_FOLDER "/", name[CHUNK_NAME_SIZE];
 	chunk_name(&run->digests[0], name);
-	chunk_temp_name(c->session, atomic_fetch_add(&c->next_temp, 1), temp);
+	chunk_temp_name(c->session, atomic_fetch_add(&c->next_temp, 1),
+		temp + strlen(TEMP_FOLDER "/"));
 	int r = write_temp(c, temp, run, ret_size);
 	if (r == 0) {
 		name_others(c, temp, run);
-		r = give_name(c, renameat, c->tmp, temp, name);
+		r = rename_temp(c, temp, name);
 	}
 	/* It is there still when that failed, or the name was this file's already. */
-	unlinkat(c->tmp, temp, 0);
+	unlinkat(c->dir, temp, 0);
 	return r;
 }
 

@@ -669,6 +669,65 @@ static void what_is_not_named_so_is_not_swept(void **state)
 	assert_int_equal(scratch_count(&dir, "tmp"), count);
 }
 
+/* Called once, when something has just been written. */
+static void (*after_writing)(const struct scratch *);
+static const struct scratch *written_in;
+
+int __real_write_fully(int fd, const void *buf, size_t len);
+int __wrap_write_fully(int fd, const void *buf, size_t len);
+int __wrap_write_fully(int fd, const void *buf, size_t len)
+{
+	int r = __real_write_fully(fd, buf, len);
+	if (after_writing)
+		steal_pointer(after_writing)(written_in);
+	return r;
+}
+
+static void remove_temporary(const struct scratch *dir)
+{
+	assert_int_equal(scratch_count(dir, "tmp"), 1);
+	nftw(scratch_path(dir, "tmp"), scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void remove_chunks(const struct scratch *dir)
+{
+	assert_int_equal(rmdir(scratch_path(dir, "chunks")), 0);
+}
+
+/* Its writer was suspended for an hour, or somebody else cleans up. */
+static void who_loses_a_temporary_file_loses_a_chunk(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	written_in = &dir;
+	after_writing = remove_temporary;
+	put(c, 1);
+	assert_null(after_writing);
+	assert_false(has(c, 1));
+	assert_true(chunk_cache_writable(c));
+	put(c, 1); /* makes tmp anew */
+	assert_int_equal(get(c, 1), 0);
+	assert_int_equal(tally_of(&dir), CHUNK);
+}
+
+static void a_cache_that_is_removed_is_not_written_any_more(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct chunk_cache *c = open_cache(&dir, 0);
+	written_in = &dir;
+	after_writing = remove_chunks;
+	put(c, 1);
+	assert_false(chunk_cache_writable(c));
+	assert_int_equal(scratch_count(&dir, "tmp"), 0);
+	chunk_cache_free(c);
+
+	c = open_cache(&dir, 0);
+	scratch_finish(&dir);
+	put(c, 1);
+	assert_false(chunk_cache_writable(c));
+	chunk_cache_free(c);
+}
+
 /* In a child with a mount table of its own, so that nothing stays mounted. */
 static int on_small_disk(const char *path)
 {
@@ -882,6 +941,8 @@ int main(void)
 		cmocka_unit_test(what_is_added_during_a_scan_counts),
 		cmocka_unit_test(old_temporary_files_are_swept),
 		cmocka_unit_test(what_is_not_named_so_is_not_swept),
+		cmocka_unit_test(who_loses_a_temporary_file_loses_a_chunk),
+		cmocka_unit_test(a_cache_that_is_removed_is_not_written_any_more),
 		cmocka_unit_test(a_full_or_read_only_disk_is_only_read),
 		cmocka_unit_test(threads_share_it),
 		cmocka_unit_test(what_one_process_claims_others_leave_out),

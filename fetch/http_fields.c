@@ -7,6 +7,8 @@
 
 #include "fetch/base/bytes.h"
 
+#define YEAR_3000 INT64_C(32503680000) /* seconds since the epoch */
+
 /* A piece of a line, consumed from its front. */
 struct span {
 	const char *p;
@@ -309,8 +311,12 @@ static bool add_content_length(struct http_fields *f, struct span v)
 
 static bool add_date(struct http_fields *f, struct span v)
 {
-	if (!f->has_date)
-		f->has_date = parse_http_date(v.p, v.len, &f->date_s) == 0;
+	int64_t date_s;
+	if (!f->has_date && parse_http_date(v.p, v.len, &date_s) == 0 && date_s >= 0 &&
+		date_s < YEAR_3000) {
+		f->has_date = true;
+		f->date_s = date_s;
+	}
 	return true;
 }
 

@@ -7,7 +7,9 @@
  * Content-Range, Content-Length) set `malformed` when they are malformed, over their cap,
  * folded over lines, or repeated with another value; the answer must then not be trusted
  * for a pin. The others (Date, Last-Modified, Retry-After, x-amz-bucket-region, Location)
- * count as absent when malformed; of repeated ones the first holds.
+ * count as absent when malformed; of repeated ones the first holds. A Date that no clock
+ * shows, before 1970 or from the year 3000 on, is malformed: requests are signed for what
+ * is learned from it, which knows no such times.
  */
 #ifndef LARDER_FETCH_HTTP_FIELDS_H
 #define LARDER_FETCH_HTTP_FIELDS_H

@@ -569,6 +569,28 @@ static void a_bare_403_with_another_time_is_about_the_clock(void **state)
 	end(f);
 }
 
+/* No request could be signed for such a time, and so none would bring another. */
+static void a_date_that_no_clock_shows_is_not_learned(void **state)
+{
+	static const char *const answers[] = {
+		"HTTP/1.1 403 F\r\nDate: Mon, 01 Jan 0001 00:00:00 GMT\r\n\r\n",
+		"HTTP/1.1 403 F\r\nDate: Fri, 31 Dec 9999 23:59:59 GMT\r\n\r\n",
+	};
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = begin("r", ANSWERS(answers[i], OK));
+		struct exchange_request request = plain;
+		struct http_response response;
+		request.method = "HEAD";
+		assert_int_equal(
+			perform(f, &request, PATIENCE, &response, NULL, NULL), 0);
+		assert_int_equal(response.status, 403);
+		http_response_finish(&response);
+		assert_int_equal(tries_of(f, &plain), 1);
+		assert_false(has(f, 2, "x-amz-date: 9999"));
+		end(f);
+	}
+}
+
 static void a_clock_that_cannot_be_learned_is_an_error(void **state)
 {
 	struct fixture *f = begin("r", ANSWERS(SKEWED));
@@ -735,6 +757,7 @@ int main(void)
 		cmocka_unit_test(refused_credentials_are_an_error_of_their_own),
 		cmocka_unit_test(a_skewed_clock_is_learned_for_all_later_requests),
 		cmocka_unit_test(a_bare_403_with_another_time_is_about_the_clock),
+		cmocka_unit_test(a_date_that_no_clock_shows_is_not_learned),
 		cmocka_unit_test(a_clock_that_cannot_be_learned_is_an_error),
 		cmocka_unit_test(another_region_is_learned_for_all_later_requests),
 		cmocka_unit_test(another_region_has_another_host_at_aws),

@@ -262,6 +262,15 @@ static void retry_after_is_a_delay_or_a_date(void **state)
 	assert_false(FIELDS("Retry-After: 1.5").has_retry_after);
 }
 
+static void a_date_that_no_clock_shows_is_none(void **state)
+{
+	assert_false(FIELDS("Date: Mon, 01 Jan 0001 00:00:00 GMT").has_date);
+	assert_false(FIELDS("Date: Wed, 31 Dec 1969 23:59:59 GMT").has_date);
+	assert_true(FIELDS("Date: Thu, 01 Jan 1970 00:00:00 GMT").has_date);
+	assert_true(FIELDS("Date: Tue, 31 Dec 2999 23:59:59 GMT").has_date);
+	assert_false(FIELDS("Date: Wed, 01 Jan 3000 00:00:00 GMT").has_date);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -271,6 +280,7 @@ int main(void)
 		cmocka_unit_test(the_length_given_is_kept_to),
 		cmocka_unit_test(the_three_forms_of_dates_are_one_time),
 		cmocka_unit_test(nonsense_dates_are_refused),
+		cmocka_unit_test(a_date_that_no_clock_shows_is_none),
 		cmocka_unit_test(an_answer_is_read),
 		cmocka_unit_test(an_empty_answer_has_nothing),
 		cmocka_unit_test(etags_are_checked),

@@ -26,6 +26,7 @@ struct creds {
 	struct credentials *current;       /* owned, fetch/secret.h */
 	bool has_current;
 	bool refused;                   /* by the store: current is of no use */
+	bool doubted;                   /* perhaps refused */
 	bool outdated;                  /* the files it came from have changed */
 	int64_t usable_until_s;         /* see store_fresh() */
 	int64_t next_try_s;             /* until then what is usable is good enough */
@@ -147,19 +148,26 @@ static int ask(struct creds *c, const struct call *call, struct fresh *f, struct
 /* --- refreshing -------------------------------------------------------------------- */
 
 enum state {
-	CREDS_NONE,   /* a refresh must come first */
-	CREDS_AGEING, /* usable, but a refresh is due */
+	CREDS_NONE,    /* a refresh must come first */
+	CREDS_DOUBTED, /* a refresh must come first, but may fail */
+	CREDS_AGEING,  /* usable, but a refresh is due */
 	CREDS_GOOD,
 };
+
+/* A clock that was set back must not postpone a refresh for ever. */
+static bool waits(const struct creds *c, int64_t now_s)
+{
+	return now_s < c->next_try_s && now_s >= c->next_try_s - RETRY_S;
+}
 
 static enum state judge(const struct creds *c, int64_t now_s)
 {
 	if (!c->has_current || c->refused || now_s >= c->usable_until_s)
 		return CREDS_NONE;
+	if (c->doubted)
+		return CREDS_DOUBTED;
 	bool due = c->outdated || c->current->expires_s - now_s <= AGEING_S;
-	/* A clock that was set back must not postpone it for ever. */
-	bool waits = now_s < c->next_try_s && now_s >= c->next_try_s - RETRY_S;
-	return due && !waits ? CREDS_AGEING : CREDS_GOOD;
+	return due && !waits(c, now_s) ? CREDS_AGEING : CREDS_GOOD;
 }
 
 /* What a source has just handed out is used for a while, whatever it says of its end: our
@@ -187,6 +195,7 @@ static void end_refresh(struct creds *c, int r, bool passing, const struct fresh
 	if (r == 0)
 		store_fresh(c, f, now_s);
 	if (!passing) {
+		c->doubted = false;
 		c->next_try_s = now_s + RETRY_S;
 		c->tried = f->stamp;
 	}
@@ -306,7 +315,7 @@ int creds_get(struct creds *c, const struct call *call, struct credentials *ret,
 		enum step step = take_step_locked(c, call, &state, ret, &r, &why);
 		if (step == STEP_REFRESH)
 			r = refresh(c, call, state, &why);
-		if (r < 0 && state == CREDS_AGEING) {
+		if (r < 0 && state != CREDS_NONE) {
 			copy_current(c, ret);
 			return 0;
 		}
@@ -322,6 +331,14 @@ void creds_refused(struct creds *c, const struct credentials *used)
 	LOCK_SCOPE(&c->lock);
 	if (c->has_current && credentials_equal(c->current, used))
 		c->refused = true;
+}
+
+void creds_doubted(struct creds *c, const struct credentials *used)
+{
+	LOCK_SCOPE(&c->lock);
+	bool in_vain = c->last_error.code < 0 && waits(c, clock_realtime_s());
+	if (c->has_current && credentials_equal(c->current, used) && !in_vain)
+		c->doubted = true;
 }
 
 const char *creds_origin(struct creds *c)

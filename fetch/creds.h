@@ -14,6 +14,9 @@
  *     NONE --> GOOD --> AGEING ----------------------------------------------> NONE
  *          get        5 minutes left, or files changed      (get waits for the refresh)
  *
+ * Those that the store may have refused are DOUBTED: get waits for the refresh as in
+ * NONE, and when it fails they are kept as in AGEING.
+ *
  * Secrets live in memory that is wiped before it is freed and kept out of core dumps
  * (madvise(MADV_DONTDUMP)); no error or log line ever holds one.
  */
@@ -42,6 +45,11 @@ int creds_get(struct creds *c, const struct call *call, struct credentials *ret,
 
 /* The store has refused `used`: the next creds_get() reads its source anew. */
 void creds_refused(struct creds *c, const struct credentials *used);
+
+/* The store may have refused `used`, but did not say so: the next creds_get() asks their
+ * source, unless that has failed within the last minute, and goes on with them if it has
+ * none. */
+void creds_doubted(struct creds *c, const struct credentials *used);
 
 /* "the environment", "profile 'ci' in '/home/me/.aws/credentials'" ...; "" before the
  * first get. Borrowed; stays as long as c. */

@@ -317,6 +317,10 @@ static int go_on(struct run *run, const struct retry_verdict *v, int r,
 		creds_refused(run->x->creds, run->used);
 		run->refreshed = true;
 		return 0;
+	case RETRY_DOUBT:
+		creds_doubted(run->x->creds, run->used);
+		run->refreshed = true;
+		return 0;
 	case RETRY_LEARN_CLOCK:
 		learn_clock(run, response);
 		return 0;

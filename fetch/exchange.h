@@ -12,6 +12,7 @@
  *                                                   connection
  *   ExpiredToken, InvalidAccessKeyId, SignatureDoesNotMatch   credentials are refreshed
  *                                                   once and the request replayed
+ *   400 that gives no reason                        the same, where there are others
  *   RequestTimeTooSkewed                            the offset is learned from Date
  *   301, 307, 308, 400 that name another region     signed again for that region; at AWS
  *                                                   sent to that region's host

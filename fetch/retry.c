@@ -91,7 +91,8 @@ static bool is_about_credentials(const struct retry_facts *f)
 	return is_one_of(f->code, codes);
 }
 
-/* A HEAD with a token that has expired is answered by a bare 400. */
+/* A HEAD with a token that has expired is answered by a bare 400; but so may be whatever
+ * a proxy does not like. */
 static bool may_be_about_credentials(const struct retry_facts *f)
 {
 	return f->status == 400 && !f->code[0] && !f->refreshed;
@@ -109,7 +110,7 @@ static enum retry_action mend(const struct retry_facts *f)
 		return RETRY_REJECTED;
 	if (is_about_credentials(f))
 		return f->refreshed ? RETRY_REJECTED : RETRY_REFRESH;
-	return may_be_about_credentials(f) ? RETRY_REFRESH : RETRY_DONE;
+	return may_be_about_credentials(f) ? RETRY_DOUBT : RETRY_DONE;
 }
 
 /* --- when to come back ---------------------------------------------------------------

@@ -27,6 +27,7 @@ enum retry_action {
 	RETRY_DONE,        /* the answer is the caller's */
 	RETRY_AGAIN,       /* at verdict.at_ns */
 	RETRY_REFRESH,     /* with fresh credentials, now */
+	RETRY_DOUBT,       /* with fresh credentials if there are any, now */
 	RETRY_LEARN_CLOCK, /* with the store's idea of the time, now */
 	RETRY_MOVE,        /* in the region (and at the host) the answer names, now */
 	RETRY_FAIL,        /* it failed as often as it may */

@@ -202,6 +202,45 @@ static void refused_ones_are_asked_for_anew(void **state)
 	stop_serving(&s, c);
 }
 
+static void doubted_ones_are_used_when_there_are_no_others(void **state)
+{
+	struct service s = {0};
+	struct creds *c = serve_credentials(&s, 3600);
+	struct credentials used, other;
+	assert_int_equal(creds_get(c, CALL_PATIENT, &used, NULL), 0);
+	assert_int_equal(credentials_set(&other, "K0", "S", NULL, 0), 0);
+	creds_doubted(c, &other); /* those are gone already */
+	assert_key(c, "K1");
+	creds_doubted(c, &used);
+	assert_key(c, "K2");
+	assert_int_equal(creds_get(c, CALL_PATIENT, &used, NULL), 0);
+	s.failing = true;
+	creds_doubted(c, &used);
+	assert_key(c, "K2");
+	assert_requests(&s, 3);
+	creds_doubted(c, &used); /* in vain, for a minute */
+	assert_key(c, "K2");
+	assert_requests(&s, 3);
+	s.failing = false;
+	now_s += 60;
+	creds_doubted(c, &used);
+	assert_key(c, "K4");
+	stop_serving(&s, c);
+}
+
+static void doubted_ones_that_have_ended_are_not_handed_out(void **state)
+{
+	struct service s = {0};
+	struct creds *c = serve_credentials(&s, 3600);
+	struct credentials used;
+	assert_int_equal(creds_get(c, CALL_PATIENT, &used, NULL), 0);
+	creds_doubted(c, &used);
+	s.failing = true;
+	now_s += 3600;
+	assert_no_key(c, CALL_PATIENT, -EKEYREJECTED);
+	stop_serving(&s, c);
+}
+
 static void a_silent_service_costs_little_while_they_are_valid(void **state)
 {
 	struct service s = {0};
@@ -278,6 +317,31 @@ static void others_use_what_is_valid_while_one_refreshes(void **state)
 	gate_open(s.gate);
 	assert_ended(&g, 0, "K2");
 	assert_key(c, "K2");
+	stop_serving(&s, c);
+	gate_free(s.gate);
+}
+
+/* Else all but one would be refused again, if they were. */
+static void all_wait_for_those_that_replace_doubted_ones(void **state)
+{
+	struct service s = {.gate = gate_new(), .gate_from = 2};
+	struct creds *c = serve_credentials(&s, 3600);
+	struct credentials used;
+	struct call call = {.deadline_ns = clock_monotonic_ns() + 30 * NS_PER_MS};
+	static struct getter one, two;
+	assert_int_equal(creds_get(c, CALL_PATIENT, &used, NULL), 0);
+	creds_doubted(c, &used);
+	start(&one, c, NULL);
+	http_script_wait_requests(s.script, 2);
+	assert_int_equal(creds_get(c, &call, &used, NULL), 0);
+	assert_string_equal(used.access_key, "K1");
+	assert_int_equal(
+		call_check(&call), -ETIMEDOUT); /* he had waited for better ones */
+	start(&two, c, NULL);
+	gate_open(s.gate);
+	assert_ended(&one, 0, "K2");
+	assert_ended(&two, 0, "K2");
+	assert_requests(&s, 2);
 	stop_serving(&s, c);
 	gate_free(s.gate);
 }
@@ -456,9 +520,12 @@ int main(void)
 		TEST(what_has_ended_is_not_handed_out),
 		TEST(fresh_ones_are_believed_for_a_minute),
 		TEST(refused_ones_are_asked_for_anew),
+		TEST(doubted_ones_are_used_when_there_are_no_others),
+		TEST(doubted_ones_that_have_ended_are_not_handed_out),
 		TEST(a_silent_service_costs_little_while_they_are_valid),
 		TEST(giving_up_leaves_it_to_the_next),
 		TEST(others_use_what_is_valid_while_one_refreshes),
+		TEST(all_wait_for_those_that_replace_doubted_ones),
 		TEST(with_nothing_valid_all_wait_for_one),
 		TEST(who_waits_for_another_has_his_own_patience),
 		TEST(a_refresh_that_is_cancelled_is_taken_over),

@@ -50,10 +50,11 @@ int __wrap_call_pause(const struct call *call, uint64_t until_ns)
 	return __real_call_pause(call, until_ns);
 }
 
-/* Credentials number 1, 2, ...: each refusal brings the next. */
+/* Credentials number 1, 2, ...: each refusal brings the next, a doubt does not. */
 struct creds {
 	int number;
 	int refusals;
+	int doubts;
 	int failure; /* of creds_get(); 0: none */
 };
 
@@ -74,6 +75,11 @@ void creds_refused(struct creds *c, const struct credentials *used)
 	assert_string_equal(used->access_key, key);
 	c->number++;
 	c->refusals++;
+}
+
+void creds_doubted(struct creds *c, const struct credentials *used)
+{
+	c->doubts++;
 }
 
 const char *creds_origin(struct creds *c)
@@ -528,6 +534,20 @@ static void expired_credentials_are_refreshed_once(void **state)
 	end(f);
 }
 
+/* It may be about something else, and is the caller's then. */
+static void a_bare_400_throws_no_credentials_away(void **state)
+{
+	struct fixture *f = begin("r", ANSWERS(ANSWER("400 B", "", "")));
+	struct http_response response;
+	assert_int_equal(perform(f, &plain, PATIENCE, &response, NULL, NULL), 0);
+	assert_int_equal(response.status, 400);
+	http_response_finish(&response);
+	assert_int_equal(http_script_requests(f->server), 2);
+	assert_int_equal(f->creds.doubts, 1);
+	assert_int_equal(f->creds.refusals, 0);
+	end(f);
+}
+
 static void refused_credentials_are_an_error_of_their_own(void **state)
 {
 	struct fixture *f = begin("r", ANSWERS(ANSWER("403 F", "",
@@ -754,6 +774,7 @@ int main(void)
 		cmocka_unit_test(the_budget_ends_a_storm_and_lets_recover),
 		cmocka_unit_test(callers_answers_are_not_touched),
 		cmocka_unit_test(expired_credentials_are_refreshed_once),
+		cmocka_unit_test(a_bare_400_throws_no_credentials_away),
 		cmocka_unit_test(refused_credentials_are_an_error_of_their_own),
 		cmocka_unit_test(a_skewed_clock_is_learned_for_all_later_requests),
 		cmocka_unit_test(a_bare_403_with_another_time_is_about_the_clock),

@@ -199,7 +199,7 @@ static void refused_credentials_are_refreshed_once(void **state)
 		assert_int_equal(action_of(f), RETRY_DONE);
 	}
 	struct retry_facts f = facts_of(0, 400, ""); /* as HEAD has it */
-	assert_int_equal(action_of(f), RETRY_REFRESH);
+	assert_int_equal(action_of(f), RETRY_DOUBT);
 	f.refreshed = true;
 	assert_int_equal(action_of(f), RETRY_DONE);
 }

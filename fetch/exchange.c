@@ -45,6 +45,7 @@ struct run {
 	struct credentials *used;   /* owned, a secret block; NULL: not signed */
 	struct s3_error refusal;    /* what an answer of 400 or more said */
 	struct exchange_place next; /* where the answer said to go instead */
+	bool hedged;                /* was asked twice */
 	/* So far: */
 	unsigned attempts;
 	unsigned failures;
@@ -74,8 +75,6 @@ static void count_answer(struct run *run, const struct http_response *response)
 	struct exchanger *x = run->x;
 	uint64_t body_ns = response->total_ns - response->first_byte_ns;
 	LOCK_SCOPE(&x->lock);
-	x->stats.requests += response->hedged;
-	x->stats.hedges += response->hedged;
 	x->stats.received_bytes += response->received;
 	x->stats.sent_bytes += run->request->body_len;
 	if (response->first_byte_ns > response->connect_ns)
@@ -90,7 +89,19 @@ static void count_answer(struct run *run, const struct http_response *response)
 		x->stats.clock_ahead_s = response->fields.date_s - clock_realtime_s();
 	}
 	if (may_hedge(run))
-		hedge_learn(&x->hedge, response->first_byte_ns, response->hedged);
+		hedge_learn(&x->hedge, response->first_byte_ns, run->hedged);
+}
+
+/* response: NULL when there was none. A store that hangs must not be asked twice each
+ * time. */
+static void count_hedge(struct run *run, const struct http_response *response)
+{
+	struct exchanger *x = run->x;
+	LOCK_SCOPE(&x->lock);
+	x->stats.requests += run->hedged;
+	x->stats.hedges += run->hedged;
+	if (run->hedged && !response)
+		hedge_charge(&x->hedge);
 }
 
 /* --- one try --------------------------------------------------------------------- */
@@ -102,6 +113,7 @@ static uint64_t begin_try(struct run *run)
 	x->stats.requests++;
 	x->stats.retries += run->attempts > 0;
 	run->attempts++;
+	run->hedged = false;
 	run->place = x->place;
 	return may_hedge(run) ? hedge_after(&x->hedge) : 0;
 }
@@ -127,9 +139,11 @@ static int try_once(struct run *run, struct http_response *ret, struct error *e)
 		.credentials = run->used,
 		.payload_sha256 = run->payload_sha256,
 		.fresh_connection = run->fresh_connection || run->request->once,
+		.hedged = &run->hedged,
 	};
 	run->refusal = (struct s3_error){0};
 	r = exchange_send(run->x->transfer, run->call, run->request, &how, ret, e);
+	count_hedge(run, r < 0 ? NULL : ret);
 	if (r < 0)
 		return r;
 	count_answer(run, ret);

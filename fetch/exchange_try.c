@@ -157,6 +157,7 @@ int exchange_send(struct transfer *t, const struct call *call,
 		.stall_timeout_ns = request->stall_timeout_ns,
 		.fresh_connection = how->fresh_connection,
 		.hedge_after_ns = how->hedge_after_ns,
+		.hedged = how->hedged,
 	};
 	return transfer_perform(t, call, &sent, ret, e);
 }

@@ -26,6 +26,7 @@ struct exchange_try {
 	const char *payload_sha256;
 	bool fresh_connection;
 	uint64_t hedge_after_ns;
+	bool *hedged; /* as in fetch/transfer.h */
 };
 
 /* The digest to sign for the request's body: given, or computed. 0, -ENOMEM, -EIO the file

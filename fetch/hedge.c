@@ -40,6 +40,11 @@ void hedge_learn(struct hedge *h, uint64_t first_byte_ns, bool was_hedged)
 		look_back(h);
 }
 
+void hedge_charge(struct hedge *h)
+{
+	h->credit -= HEDGE_SHARE;
+}
+
 uint64_t hedge_after(const struct hedge *h)
 {
 	if (h->count < HEDGE_LEAST || h->credit < HEDGE_SHARE)

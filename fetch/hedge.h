@@ -39,4 +39,7 @@ uint64_t hedge_after(const struct hedge *h);
  * was asked twice. */
 void hedge_learn(struct hedge *h, uint64_t first_byte_ns, bool was_hedged);
 
+/* It was asked twice, and not answered at all. */
+void hedge_charge(struct hedge *h);
+
 #endif

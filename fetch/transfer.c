@@ -96,6 +96,8 @@ static void start_leg(struct transfer *t, struct transfer_task *task,
 		list_add(&t->running, leg);
 		if (task->priority == PRIORITY_PREFETCH)
 			t->prefetching++;
+		if (rival)
+			task_tell_hedged(task);
 		return;
 	}
 	if (leg) {

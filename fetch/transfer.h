@@ -57,6 +57,7 @@ struct http_request {
 	uint64_t hedge_after_ns; /* no answer after so long: asked a second time, on another
 	                            connection; the first to answer wins. 0: never. Only for
 	                            a GET */
+	bool *hedged; /* set when it is asked a second time, whatever comes of it; or NULL */
 };
 
 struct http_response {

@@ -103,6 +103,7 @@ static int copy_request(
 	task->body = request->body;
 	task->has_sink = request->sink;
 	task->sink = request->sink;
+	task->hedged = request->hedged;
 	task->sink_len = request->sink_len;
 	task->body_max = request->body_max ? request->body_max : HTTP_ERROR_BODY_MAX;
 	task->fresh_connection = request->fresh_connection;
@@ -240,6 +241,13 @@ int task_read(struct transfer_task *task, uint64_t offset, void *buf, size_t len
 		return -ECANCELED;
 	memcpy(buf, (const char *)task->body + offset, len);
 	return 0;
+}
+
+void task_tell_hedged(struct transfer_task *task)
+{
+	LOCK_SCOPE(&task->lock);
+	if (task->hedged && !task->gone)
+		*task->hedged = true;
 }
 
 void task_complete(struct transfer_task *task, int result, struct http_response *response,

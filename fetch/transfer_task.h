@@ -45,6 +45,7 @@ struct transfer_task {
 	bool done;        /* the three below are set */
 	const void *body; /* borrowed */
 	void *sink;       /* borrowed */
+	bool *hedged;     /* borrowed; or NULL */
 	int result;
 	struct http_response response; /* owned when result is 0 */
 	struct error error;
@@ -72,6 +73,9 @@ bool task_fill(struct transfer_task *task, size_t offset, const void *data, size
 
 /* Reads len bytes of the body to send. 0, -ECANCELED gone, -EIO. */
 int task_read(struct transfer_task *task, uint64_t offset, void *buf, size_t len);
+
+/* Tells the caller that it is asked a second time. */
+void task_tell_hedged(struct transfer_task *task);
 
 /* Ends the task and wakes the caller. Takes over what *response owns (NULL: none, as with
  * any result but 0). */

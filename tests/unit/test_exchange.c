@@ -17,6 +17,7 @@
 #include "fetch/base/lock.h"
 #include "fetch/creds.h"
 #include "fetch/exchange.h"
+#include "fetch/hedge.h"
 #include "fetch/retry.h"
 #include "tests/unit/http_script.h"
 
@@ -753,6 +754,40 @@ static void a_late_answer_to_a_demand_is_overtaken(void **state)
 	end(f);
 }
 
+static bool quick_or_never(
+	struct script_connection *c, const struct script_request *rq, void *arg)
+{
+	if (strcmp(rq->target, "/quick") != 0)
+		return script_hold(c);
+	return script_answer(c, "200 OK", "", "ok", 2);
+}
+
+/* 64 answers allow for two second questions, whoever is asked. */
+static void who_never_answers_is_asked_twice_no_more_often(void **state)
+{
+	enum { ANSWERED = 64, SILENT = 5 };
+	struct fixture *f = begin(NULL, ANSWERS(OK));
+	struct http_script *server = http_script_start(quick_or_never, NULL);
+	struct exchanger *x;
+	struct exchanger_options o = {
+		.scheme_host = http_script_origin(server),
+		.settings = &f->settings,
+	};
+	struct store_stats stats;
+	assert_int_equal(exchanger_new(&o, &x, NULL), 0);
+	for (int i = 0; i < ANSWERED; i++)
+		assert_int_equal(demand(x, "/quick", PATIENCE), 0);
+	for (int i = 0; i < SILENT; i++)
+		assert_int_equal(demand(x, "/never", 5 * BRIEF), -ETIMEDOUT);
+	exchange_stats(x, &stats);
+	assert_in_range(stats.hedges, 1, ANSWERED / HEDGE_SHARE);
+	assert_int_equal(stats.requests, ANSWERED + SILENT + stats.hedges);
+	assert_in_range(http_script_requests(server), ANSWERED, stats.requests);
+	exchanger_free(x);
+	http_script_stop(server);
+	end(f);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -785,6 +820,7 @@ int main(void)
 		cmocka_unit_test(a_region_that_is_used_already_is_no_reason_to_go_on),
 		cmocka_unit_test(connections_are_warmed_where_requests_go),
 		cmocka_unit_test(a_late_answer_to_a_demand_is_overtaken),
+		cmocka_unit_test(who_never_answers_is_asked_twice_no_more_often),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

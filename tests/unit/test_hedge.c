@@ -81,6 +81,19 @@ static void a_debt_is_paid_back(void **state)
 	assert_true(hedge_after(&h) != 0);
 }
 
+static void what_is_not_answered_is_charged_too(void **state)
+{
+	struct hedge h = {0};
+	learn(&h, 10 * HEDGE_SHARE, 20 * MS);
+	for (int i = 0; i < HEDGE_BURST; i++) {
+		assert_true(hedge_after(&h) != 0);
+		hedge_charge(&h);
+	}
+	assert_true(hedge_after(&h) == 0);
+	learn(&h, HEDGE_SHARE, 20 * MS);
+	assert_true(hedge_after(&h) != 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -90,6 +103,7 @@ int main(void)
 		cmocka_unit_test(what_is_fast_anyway_is_given_time),
 		cmocka_unit_test(the_share_is_kept_to),
 		cmocka_unit_test(a_debt_is_paid_back),
+		cmocka_unit_test(what_is_not_answered_is_charged_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

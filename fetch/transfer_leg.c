@@ -253,8 +253,12 @@ static bool set_behaviour(struct transfer_leg *leg, const struct leg_options *o)
 	SET(TCP_KEEPIDLE, KEEPALIVE_S);
 	SET(TCP_KEEPINTVL, KEEPALIVE_S / 3);
 	SET(SHARE, o->share);
-	if (o->ca_bundle)
+	if (o->ca_bundle) {
 		SET(CAINFO, o->ca_bundle);
+		/* Else the system's directory is trusted besides. Fails only where the
+		 * TLS library knows none. */
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
 	if (o->no_proxy)
 		SET(PROXY, "");
 	return !failed;

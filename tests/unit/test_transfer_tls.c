@@ -3,19 +3,24 @@
 #include "tests/unit/test.h"
 
 #include <arpa/inet.h>
+#include <curl/curl.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fetch/transfer.h"
@@ -45,7 +50,7 @@ static void add_name(X509 *certificate, const char *name)
 	X509_EXTENSION_free(extension);
 }
 
-/* Signed by itself, for `name` as in "IP:127.0.0.1". */
+/* Signed by itself, for `name` as in "IP:127.0.0.1", which is its subject too. */
 static X509 *certificate_new(EVP_PKEY *key, const char *name)
 {
 	X509 *certificate = X509_new();
@@ -55,8 +60,8 @@ static X509 *certificate_new(EVP_PKEY *key, const char *name)
 	X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
 	X509_set_pubkey(certificate, key);
 	X509_NAME *subject = X509_get_subject_name(certificate);
-	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-		(const unsigned char *)"larder test", -1, -1, 0);
+	X509_NAME_add_entry_by_txt(
+		subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
 	X509_set_issuer_name(certificate, subject);
 	add_name(certificate, name);
 	assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
@@ -224,6 +229,79 @@ static void a_missing_bundle_trusts_nobody(void **state)
 	check_distrust("IP:127.0.0.1", "/nonexistent/bundle.pem");
 }
 
+/* The kinds of places where libcurl looks for the system's certificates: a file, and a
+ * directory that names each by a digest. */
+struct trust {
+	const char *file; /* NULL: none */
+	const char *directory;
+};
+
+static int lay_certificate(const char *path, X509 *certificate)
+{
+	FILE *file = fopen(path, "w");
+	if (!file)
+		return -errno;
+	int written = PEM_write_X509(file, certificate);
+	return fclose(file) == 0 && written == 1 ? 0 : -EIO;
+}
+
+/* Makes the server's certificate the only one of the system's, in a mount table of this
+ * process's own. */
+static int become_trusting(const struct trust *system, const struct tls_server *s)
+{
+	char name[PATH_MAX];
+	const char *directory = system->directory, *file = system->file;
+	X509 *certificate = SSL_CTX_get0_certificate(s->context);
+	if (unshare(CLONE_NEWNS) < 0 ||
+		mount("", "/", "", MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("tmpfs", directory, "tmpfs", 0, "size=256k") < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "%s/%08lx.0", directory,
+		X509_subject_name_hash(certificate));
+	int r = lay_certificate(name, certificate);
+	bool below = file && !strncmp(file, directory, strlen(directory));
+	return r == 0 && below ? lay_certificate(file, certificate) : r;
+}
+
+/* In a child. Asks a server that the system trusts, without a bundle and with one of
+ * another server's. 0: as it should be; 77: it cannot be tried. */
+static int ask_as_trusting(const struct trust *system)
+{
+	struct tls_server *s = server_start("IP:127.0.0.1");
+	struct tls_server *other = server_start("IP:127.0.0.2");
+	if (become_trusting(system, s) < 0)
+		return 77;
+	struct transfer *t = transfer_of(NULL);
+	int without = get(t, s->port, NULL);
+	transfer_free(t);
+	t = transfer_of(other->bundle);
+	int with = get(t, s->port, NULL);
+	transfer_free(t);
+	return without < 0 ? 1 : with != -ECONNABORTED ? 2 : 0;
+}
+
+static void with_a_bundle_the_systems_are_not_trusted(void **state)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+	const struct trust system = {info->cainfo, info->capath};
+	if (geteuid() != 0 || !system.directory) {
+		print_message("not root, or no directory of certificates: not tried\n");
+		skip();
+	}
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(ask_as_trusting(&system));
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77) {
+		print_message("mounting is not allowed here: not tried\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -231,6 +309,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_certificate_is_not_trusted),
 		cmocka_unit_test(another_hosts_certificate_is_not_trusted),
 		cmocka_unit_test(a_missing_bundle_trusts_nobody),
+		cmocka_unit_test(with_a_bundle_the_systems_are_not_trusted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 
 #include "fetch/base/buf.h"
+#include "fetch/base/cache_folder.h"
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
 #include "fetch/base/vec.h"
@@ -45,16 +46,11 @@ static int check_owner(int dir)
 
 int foreign_shelf_open(const char *dir, uint64_t max, struct foreign_shelf *ret)
 {
-	int r = make_directories(dir, 0700);
+	CLEANUP(cleanup_close) int top = -1;
+	int r = cache_folder_open(dir, &top, NULL);
 	if (r < 0)
 		return r;
-	CLEANUP(cleanup_close)
-	int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (top < 0)
-		return -errno;
-	r = check_owner(top);
-	if (r < 0)
-		return r;
+	cache_folder_tag(top);
 	if (mkdirat(top, FOLDER, 0700) < 0 && errno != EEXIST && errno != EROFS)
 		return -errno;
 	CLEANUP(cleanup_close)

@@ -31,8 +31,8 @@ struct foreign_shelf {
 	uint64_t max;     /* bytes; 0: no limit */
 };
 
-/* DIR outlives the shelf. 0; -EPERM: DIR belongs to somebody else or may be written by
- * others; -errno of making it. */
+/* DIR outlives the shelf. 0; -EPERM also where DIR/converted belongs to somebody else or may
+ * be written by others; -errno of cache_folder_open() and of making it. */
 int foreign_shelf_open(const char *dir, uint64_t max, struct foreign_shelf *ret);
 void foreign_shelf_finish(struct foreign_shelf *s);
 

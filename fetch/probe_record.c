@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fetch/base/cache_folder.h"
 #include "fetch/base/digest.h"
 #include "fetch/base/io.h"
 #include "fetch/nonce.h"
@@ -145,7 +146,10 @@ int probe_record_write(
 {
 	char path[PATH_MAX], temporary[PATH_MAX + NONCE_SIZE], nonce[NONCE_SIZE];
 	CLEANUP(buf_finish) struct buf text = BUF_INIT(PROBE_RECORD_MAX - 1);
+	CLEANUP(cleanup_close) int folder = -1;
 	int r = probe_record_format(scope, answer, &text);
+	if (r == 0)
+		r = cache_folder_open(cache_dir, &folder, NULL);
 	if (r == 0)
 		r = name_file(cache_dir, NULL, path);
 	if (r == 0)

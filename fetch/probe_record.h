@@ -25,7 +25,7 @@
 int probe_record_read(const char *cache_dir, const char *scope, int64_t now_s,
 	struct probe_answer *ret);
 
-/* Makes the directories. 0 or -errno. */
+/* Makes the directories. 0 or -errno, also of cache_folder_open(). */
 int probe_record_write(
 	const char *cache_dir, const char *scope, const struct probe_answer *answer);
 

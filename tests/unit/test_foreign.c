@@ -615,6 +615,18 @@ static void room_is_made_of_what_was_kept_alone(void **state)
 	expect_content(&w, "dir/file", "hello");
 }
 
+static void nothing_is_kept_in_a_folder_of_other_things(void **state)
+{
+	(void)state;
+	CLEANUP(world_finish) struct world w;
+	world_init(&w, "pax", "gzip", NULL, ordinary);
+	scratch_write(&w.cache, "thesis.pdf", "");
+	open_well(&w);
+	expect_content(&w, "dir/file", "hello");
+	assert_int_equal(access(scratch_path(&w.cache, "converted"), F_OK), -1);
+	assert_int_equal(scratch_count(&w.cache, ""), 1);
+}
+
 static const struct member large[] = {
 	{"d/a", '-', .size = 7 * MIB + 5},
 	{"d/b", '-', .size = 9 * MIB},
@@ -712,6 +724,7 @@ int main(void)
 		cmocka_unit_test(a_plain_tar_that_is_cut_off_is_refused),
 		cmocka_unit_test(a_damaged_index_of_a_plain_tar_is_made_anew),
 		cmocka_unit_test(room_is_made_of_what_was_kept_alone),
+		cmocka_unit_test(nothing_is_kept_in_a_folder_of_other_things),
 		cmocka_unit_test(many_small_files_are_converted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,14 @@ static void answers_age(void **state)
 	assert_int_equal(read_aged(HONOUR_ATOMIC, NOW - 1), -ENOENT);
 }
 
+static void no_record_is_kept_in_a_folder_of_other_things(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	scratch_write(&dir, "thesis.pdf", "");
+	assert_int_equal(probe_record_write(dir.path, SCOPE, &atomic_put), -EPERM);
+	assert_int_equal(access(scratch_path(&dir, "probes"), F_OK), -1);
+}
+
 static const char *record_path(const struct scratch *dir)
 {
 	struct digest digest;
@@ -211,6 +219,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_is_kept),
+		cmocka_unit_test(no_record_is_kept_in_a_folder_of_other_things),
 		cmocka_unit_test(answers_age),
 		cmocka_unit_test(an_answer_that_others_may_have_laid_does_not_count),
 		cmocka_unit_test(what_is_no_record_is_refused),

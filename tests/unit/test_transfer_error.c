@@ -67,8 +67,8 @@ static void a_proxys_password_is_not_shown(void **state)
 	static const char *const details[] = {
 		"Unsupported proxy syntax in 'http://me:se#same@h:1'",
 		"Unsupported proxy scheme for 'ftp://me:se#same@h:1'",
-		"Unsupported proxy 'https://me:se#same@h:1', libcurl is built without "
-		"the HTTPS-proxy support."};
+		("Unsupported proxy 'https://me:se#same@h:1', libcurl is built without "
+		 "the HTTPS-proxy support.")};
 	for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
 		struct error e = {0};
 		transfer_error(CURLE_COULDNT_CONNECT, 0, details[i], "http://h/", &e);

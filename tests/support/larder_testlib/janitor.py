@@ -52,10 +52,12 @@ def is_in_exec(pid):
 
 
 def environment(pid):
-    """Its first environment; None: it cannot be seen, or not yet, or not any more."""
+    """Its first environment, empty where we may not see it; None: not yet, or not any more."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as environ:
             data = environ.read()
+    except PermissionError:
+        return []
     except OSError:
         return None
     return None if not data and is_in_exec(pid) else data.split(b"\0")
@@ -68,8 +70,7 @@ def marked_processes(token):
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
         seen = {pid: environment(pid) for pid in pids if pid != os.getpid()}
         found = [pid for pid, lines in seen.items() if lines and wanted in lines]
-        unseen = [pid for pid, lines in seen.items() if lines is None]
-        if found or not any(start_time(pid) is None or is_in_exec(pid) for pid in unseen):
+        if found or None not in seen.values():
             break  # else look again: who has ended may have left a child
     return found
 

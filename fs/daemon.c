@@ -26,8 +26,9 @@ void daemon_close_inherited(void)
 static int code_of_end(pid_t child)
 {
 	int status;
-	if (waitpid(child, &status, 0) < 0)
-		return EXIT_FAILED;
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return EXIT_FAILED;
 	if (WIFSIGNALED(status))
 		return EXIT_SIGNAL + WTERMSIG(status);
 	return WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILED;
@@ -47,7 +48,7 @@ static void pass_on(int number)
 static void pass_signals_on(pid_t child)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-	const struct sigaction passes = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+	const struct sigaction passes = {.sa_handler = pass_on};
 	struct sigaction inherited;
 	waited_for = child;
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)

@@ -10,6 +10,7 @@ A mount is always undone, and its daemon ended by its pid, whatever happens mean
 Nothing here touches what is mounted, so a hung daemon hangs no test.
 """
 
+import contextlib
 import functools
 import os
 import select
@@ -217,7 +218,8 @@ class Mount:
             self.unmount()
             trouble = None
         except (MountError, subprocess.TimeoutExpired) as error:
-            trouble = f"larderfs had to be killed ({error})"
+            trouble = f"larderfs had to be killed ({error})" + "".join(
+                f"\n{line}" for pid in self.pids() for line in _threads(pid))
         for pid in self.pids():
             janitor.kill_and_wait(pid, janitor.start_time(pid))
         status = self._child.kill()
@@ -225,6 +227,14 @@ class Mount:
         if trouble is None and status != 0:
             trouble = f"larderfs ended with {status}"
         return trouble
+
+
+def _threads(pid):
+    """What each thread of a stuck daemon is waiting in, for who reads of the failure."""
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            yield " ".join((task / name).read_text().strip()
+                           for name in ("comm", "wchan", "syscall"))
 
 
 def _arguments(pid):

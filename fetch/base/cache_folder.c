@@ -18,13 +18,33 @@
 /* --- whose is it ---------------------------------------------------------------------
  */
 
-static bool has_tag(int dir)
+enum tag {
+	TAG_OTHER, /* somebody else's, or there is none */
+	TAG_BEGUN, /* no more than the beginning of our text, which may be nothing */
+	TAG_OURS,
+};
+
+static enum tag tag_of(int fd)
 {
 	char text[TAG_LEN];
-	CLEANUP(cleanup_close)
-	int fd = openat(dir, TAG_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	return fd >= 0 && pread_exactly(fd, text, TAG_LEN, 0) == 0 &&
-	       memcmp(text, TAG_TEXT, TAG_LEN) == 0;
+	struct stat st;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return TAG_OTHER;
+	size_t len = (uint64_t)st.st_size < TAG_LEN ? (size_t)st.st_size : TAG_LEN;
+	if (pread_exactly(fd, text, len, 0) < 0 || memcmp(text, TAG_TEXT, len) != 0)
+		return TAG_OTHER;
+	return len < TAG_LEN ? TAG_BEGUN : TAG_OURS;
+}
+
+static int open_tag(int dir, int flags)
+{
+	return openat(dir, TAG_NAME, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+}
+
+static enum tag tag_in(int dir)
+{
+	CLEANUP(cleanup_close) int fd = open_tag(dir, O_RDONLY);
+	return fd < 0 ? TAG_OTHER : tag_of(fd);
 }
 
 static bool is_among(const char *name, const char *const *names)
@@ -35,13 +55,15 @@ static bool is_among(const char *name, const char *const *names)
 	return false;
 }
 
-/* What may be in a folder that no chunk cache was opened in yet. */
-static bool comes_before_chunks(const char *name)
+/* What may be in a folder that no chunk cache was opened in yet. The tag may: a
+ * conversion lays it, too, and a full disk or a kill leaves the beginning of one. */
+static bool comes_before_chunks(int dir, const char *name)
 {
 	static const char *const names[] = {
 		".", "..", "chunks", "converted", "probes", "lost+found", NULL};
 	static const char overlay[] = "larder-overlay-";
-	return is_among(name, names) || !strncmp(name, overlay, strlen(overlay));
+	return is_among(name, names) || !strncmp(name, overlay, strlen(overlay)) ||
+	       (!strcmp(name, TAG_NAME) && tag_in(dir) != TAG_OTHER);
 }
 
 static bool comes_with_chunks(const char *name)
@@ -58,10 +80,10 @@ static int look_at_names(DIR *d, bool *ret_ours, bool *ret_wants_chunks)
 	bool ours = true, wants_chunks = false;
 	while (errno = 0, ours && (entry = readdir(d))) {
 		const char *name = entry->d_name;
-		if (comes_with_chunks(name))
-			wants_chunks = true;
-		else
-			ours = comes_before_chunks(name);
+		if (comes_before_chunks(dirfd(d), name))
+			continue;
+		wants_chunks = true;
+		ours = comes_with_chunks(name);
 	}
 	*ret_ours = ours;
 	*ret_wants_chunks = wants_chunks;
@@ -88,7 +110,7 @@ static int judge_names(int dir, bool *ret_ours)
 
 static int check_content(int dir, const char *name, struct error *e)
 {
-	bool ours = has_tag(dir);
+	bool ours = tag_in(dir) == TAG_OURS;
 	int r = ours ? 0 : judge_names(dir, &ours);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot look into cache folder '%s'", name);
@@ -148,10 +170,10 @@ int cache_folder_open(const char *name, int *ret_fd, struct error *e)
 	return r;
 }
 
+/* To write the same twice does no harm, so nobody asks who began it. */
 void cache_folder_tag(int dir)
 {
-	CLEANUP(cleanup_close)
-	int fd = openat(dir, TAG_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		write_fully(fd, TAG_TEXT, TAG_LEN);
+	CLEANUP(cleanup_close) int fd = open_tag(dir, O_RDWR | O_CREAT);
+	if (fd >= 0 && tag_of(fd) == TAG_BEGUN)
+		pwrite_fully(fd, TAG_TEXT, TAG_LEN, 0);
 }

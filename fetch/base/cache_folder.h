@@ -12,7 +12,8 @@
  *                        first
  *
  * The latter is for a tag that was not written yet, did not fit on the disk, or was taken
- * away so that backups keep the cache.
+ * away so that backups keep the cache. A tag that is no more than the beginning of ours
+ * is among the names that Larder makes, and says nothing by itself.
  */
 #ifndef LARDER_FETCH_BASE_CACHE_FOLDER_H
 #define LARDER_FETCH_BASE_CACHE_FOLDER_H
@@ -25,7 +26,7 @@
  * cannot be closed; -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
 int cache_folder_open(const char *name, int *ret_fd, struct error *e);
 
-/* Lays the tag, as well as it goes. */
+/* Lays the tag, as well as it goes, or finishes one that was begun. */
 void cache_folder_tag(int dir);
 
 #endif

@@ -52,6 +52,7 @@ static void a_folder_that_is_no_cache_is_left_as_it_is(void **state)
 	assert_left_alone(FOLDER(".gitignore"));
 	assert_left_alone(FOLDER("chunks/00/x", "README"));
 	assert_left_alone(FOLDER("CACHEDIR.TAG", "downloads/x"));
+	assert_left_alone(FOLDER("CACHEDIR.TAG"));
 }
 
 static void an_empty_or_a_missing_one_becomes_one(void **state)
@@ -100,6 +101,58 @@ static void a_cache_is_known_by_its_tag(void **state)
 	assert_int_equal(open_folder(&dir, NULL), -EPERM);
 }
 
+/* A full disk and a kill leave a tag behind that says nothing, or not all. */
+static void a_tag_that_was_begun_is_no_obstacle(void **state)
+{
+	static const char *const begun[] = {"", "Signature: 8a47",
+		"Signature: 8a477f597d28d172789f06886806bc55\n# Larder's "};
+	for (size_t i = 0; i < sizeof(begun) / sizeof(begun[0]); i++) {
+		CLEANUP(scratch_finish) struct scratch dir = FOLDER("converted/x");
+		scratch_write(&dir, "CACHEDIR.TAG", begun[i]);
+		assert_int_equal(open_folder(&dir, NULL), 0);
+		scratch_write(&dir, "size", "1");
+		assert_int_equal(open_folder(&dir, NULL), -EPERM);
+	}
+}
+
+static void a_tag_that_was_begun_says_nothing_of_other_names(void **state)
+{
+	struct scratch dir = FOLDER("downloads/x");
+	scratch_write(&dir, "CACHEDIR.TAG", "");
+	assert_left_alone(dir);
+}
+
+static void a_tag_that_was_begun_is_finished(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(cleanup_close) int fd = -1;
+	scratch_write(&dir, "CACHEDIR.TAG", "Signature: 8a47");
+	assert_int_equal(cache_folder_open(dir.path, &fd, NULL), 0);
+	cache_folder_tag(fd);
+	scratch_write(&dir, "README", "what this is for");
+	assert_int_equal(open_folder(&dir, NULL), 0);
+}
+
+/* Somebody may have put his own there. */
+static void another_tag_is_left_as_it_is(void **state)
+{
+	static const char *const texts[] = {"mine",
+		"Signature: 8a477f597d28d172789f06886806bc55\n# Not to be kept\n"};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		CLEANUP(scratch_finish) struct scratch dir = FOLDER("chunks/00/x");
+		CLEANUP(cleanup_close) int fd = -1;
+		CLEANUP(cleanup_free) char *text = NULL;
+		size_t len;
+		scratch_write(&dir, "CACHEDIR.TAG", texts[i]);
+		assert_int_equal(cache_folder_open(dir.path, &fd, NULL), 0);
+		cache_folder_tag(fd);
+		assert_int_equal(read_small_file(scratch_path(&dir, "CACHEDIR.TAG"), 4096,
+					 &text, &len),
+			0);
+		assert_string_equal(text, texts[i]);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -108,6 +161,10 @@ int main(void)
 		cmocka_unit_test(what_else_larder_keeps_there_is_no_obstacle),
 		cmocka_unit_test(a_cache_is_known_without_its_tag),
 		cmocka_unit_test(a_cache_is_known_by_its_tag),
+		cmocka_unit_test(a_tag_that_was_begun_is_no_obstacle),
+		cmocka_unit_test(a_tag_that_was_begun_says_nothing_of_other_names),
+		cmocka_unit_test(a_tag_that_was_begun_is_finished),
+		cmocka_unit_test(another_tag_is_left_as_it_is),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,12 @@ static bool collect_key(void *arg, struct doorway *d)
 	return true;
 }
 
+static bool shows_one_key(struct keyspace *k)
+{
+	struct shown top;
+	return keyspace_node(k, 0, &top) == 0 && top.doorway;
+}
+
 struct facts *facts_new(struct larderfs *l)
 {
 	struct facts *f = calloc(1, sizeof(*f));
@@ -60,6 +66,7 @@ struct facts *facts_new(struct larderfs *l)
 	f->reads = atomic_load(&l->reads);
 	f->read_bytes = atomic_load(&l->read_bytes);
 	f->read_errors = atomic_load(&l->read_errors);
+	f->one_key = shows_one_key(l->keyspace);
 	keyspace_each_doorway(l->keyspace, collect_key, f);
 	return f;
 }

@@ -29,8 +29,9 @@ struct facts {
 	uint64_t reads, read_bytes, read_errors;
 	struct last_complaint trouble;
 	uint64_t trouble_s; /* so long ago */
-	size_t keys; /* known */
-	size_t told; /* of them, below */
+	bool one_key;       /* is mounted, not the whole store */
+	size_t keys;        /* known */
+	size_t told;        /* of them, below */
 	struct key_facts key[FACTS_KEYS];
 };
 

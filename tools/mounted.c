@@ -1,5 +1,6 @@
 #include "tools/mounted.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,12 +42,29 @@ bool mounted_is_writable(const struct mounted *m)
 	return strcmp(m->point, m->daemon) != 0;
 }
 
+/* For the caller to free; NULL with errno. */
+static char *status_of(const struct mounted *m)
+{
+	CLEANUP(cleanup_free) char *text = calloc(1, XATTR_SIZE_MAX + 1);
+	if (!text || getxattr(m->daemon, "user.larder.status", text, XATTR_SIZE_MAX) < 0)
+		return NULL;
+	return steal_pointer(text);
+}
+
+int mounted_is_of_one_key(const struct mounted *m)
+{
+	CLEANUP(cleanup_free) char *text = status_of(m);
+	if (!text)
+		return -errno;
+	return strstr(text, "\"one_key\":true") != NULL;
+}
+
 unsigned mounted_versions(const struct mounted *m)
 {
 	static const char name[] = "\"generation\":";
-	CLEANUP(cleanup_free) char *text = calloc(1, XATTR_SIZE_MAX + 1);
+	CLEANUP(cleanup_free) char *text = status_of(m);
 	unsigned count = 0;
-	if (!text || getxattr(m->daemon, "user.larder.status", text, XATTR_SIZE_MAX) < 0)
+	if (!text)
 		return 0;
 	const char *found = strstr(text, name); /* a key's; there is one with --key */
 	if (!found || strstr(found + 1, name) ||

@@ -29,6 +29,9 @@ int mounted_demand_alive(const char *path, struct error *e);
 /* Is it the overlay of a writable mount? */
 bool mounted_is_writable(const struct mounted *m);
 
+/* Was it made with --key? 1; 0: the whole store is mounted; -errno: it does not say. */
+int mounted_is_of_one_key(const struct mounted *m);
+
 /* How many versions of its key the mount has shown: 1 until it finds it overwritten. 0: it
  * does not say, or has many keys. */
 unsigned mounted_versions(const struct mounted *m);

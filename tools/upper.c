@@ -97,15 +97,31 @@ static int copy_up(const struct level *l, const char *name)
 	return utimensat(merged, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
+/* Whose version's would content be that is copied up now? NULL: of the one that was
+ * changed. A mount of the whole store forgets a key that nobody uses, and with it how
+ * many versions of it there were. */
+static const char *why_unknown(const struct mounted *m)
+{
+	int r = mounted_is_of_one_key(m);
+	if (r < 0)
+		return strerror(-r);
+	if (r == 0)
+		return "a mount without --key does not know if it was overwritten "
+		       "meanwhile";
+	if (mounted_versions(m) != 1)
+		return "its key was overwritten in the store meanwhile";
+	return NULL;
+}
+
 /* 0, -errno, or what refuse() returned. */
 static int complete_one(const struct walk *w, const struct level *l, const char *name)
 {
 	if (session_signal())
 		return error_set(w->e, -ECANCELED, "interrupted; nothing is unmounted");
 	int r = lacks_something(l, name);
-	if (r == 1 && mounted_versions(w->mount) > 1)
-		return refuse(
-			w, l, name, "its key was overwritten in the store meanwhile");
+	const char *why = r == 1 ? why_unknown(w->mount) : NULL;
+	if (why)
+		return refuse(w, l, name, why);
 	if (r == 1)
 		r = copy_up(l, name);
 	return r < 0 ? refuse(w, l, name, strerror(-r)) : 0;

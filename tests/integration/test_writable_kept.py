@@ -69,14 +69,15 @@ class Kept(WritableCase):
             self.assertTrue((kept / whiteout).is_char_device(), whiteout)
         self.assert_nothing_left()
 
-    def assert_not_kept(self, why):
+    def assert_not_kept(self, why, file="gone"):
         """A file that had only its mode changed is not handed out without its content."""
         home, = self.homes()
-        (self.point / "new").write_text("new\n")
-        self.assert_refused(1, f"cannot keep 'gone' whole: {why}", "umount", "--keep-upper",
-                            "kept", "mnt")
+        new = Path(file).with_name("new")
+        (self.point / new).write_text("new\n")
+        self.assert_refused(1, f"cannot keep '{file}' whole: {why}", "umount",
+                            "--keep-upper", "kept", "mnt")
         self.assertFalse((self.path / "kept").exists())
-        self.assertEqual((home / "upper/new").read_text(), "new\n")
+        self.assertEqual((home / "upper" / new).read_text(), "new\n")
         self.assertEqual(len(mounts_at(self.point)), 1)
         self.run_ok("umount", "mnt")
         self.assert_nothing_left()
@@ -89,8 +90,9 @@ class Kept(WritableCase):
         self.kill_daemon()
         self.assert_not_kept("Transport endpoint is not connected")
 
-    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
-    def test_another_version_is_not_kept_for_this_one(self):
+    def overwrite_below(self, top, *words):
+        """Mounts so, changes the mode of a file of key "a", which is below top, and lets the
+        mount find out that another version of it was published."""
         origin = self.enterContext(Origin([CREDENTIALS]))
         store = "s3://the-bucket/w"
         env = origin.env(CREDENTIALS) | {"LARDER_CACHE_DIR": ""}
@@ -98,14 +100,37 @@ class Kept(WritableCase):
         (self.tree / "same").write_bytes(same)
         self.run_ok("commit", "--key", "a", store, "tree", env=env)
         self.run_ok("mount", "--writable", "--upper-dir", ".cache/larder", "--prefetch", "none",
-                    "--key", "a", store, "mnt", env=env)
-        os.chmod(self.point / "gone", 0o600)
+                    *words, store, "mnt", env=env)
+        os.chmod(top / "gone", 0o600)
         (self.tree / "gone").write_text("another version's\n")
         self.run_ok("commit", "--force", "--key", "a", store, "tree", env=env)
-        self.assertEqual((self.point / "same").read_bytes(), same)  # it is found out here
+        self.assertEqual((top / "same").read_bytes(), same)  # it is found out here
         # so that what was looked up before is looked up again
         Path("/proc/sys/vm/drop_caches").write_text("2")
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_another_version_is_not_kept_for_this_one(self):
+        self.overwrite_below(self.point, "--key", "a")
         self.assert_not_kept("its key was overwritten in the store meanwhile")
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_of_a_whole_store_nobody_knows_the_version(self):
+        """The mount forgets a key when the kernel forgets its names, and so that there was
+        another version."""
+        self.overwrite_below(self.point / "a")
+        self.assert_not_kept("a mount without --key does not know", "a/gone")
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_of_a_whole_store_is_kept_what_lacks_nothing(self):
+        self.run_ok("mount", "--writable", "./store", "mnt")
+        (self.point / "a/gone").write_text("written\n")
+        (self.point / "a/new").write_text("new\n")
+        (self.point / "a/bin").unlink()
+        self.run_ok("umount", "--keep-upper", "kept", "mnt")
+        kept = self.path / "kept"
+        self.assertEqual((kept / "a/gone").read_text(), "written\n")
+        self.assertEqual(set(os.listdir(kept / "a")), {"bin", "gone", "new"})
+        self.assert_nothing_left()
 
 
 if __name__ == "__main__":

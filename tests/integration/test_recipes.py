@@ -96,6 +96,11 @@ class Recipe:
         self.assertEqual(self.files(second), ["a", "c"])
         self.told(self.run_job("2", "test -e modules/c"), "true", second)
 
+    def test_a_fallback_may_be_a_folder_of_keys(self):
+        self.run_job("1", "touch modules/a", key='main/{{ checksum "lock" }}')
+        self.run_job("1", "test -e modules/a", key='topic/{{ checksum "lock" }}',
+                     fallback_keys=['{{ env "NO_TOPIC" "topic" }}/', "main/"])
+
     def test_a_failed_job_publishes_nothing(self):
         self.run_job("1", "touch modules/a; exit 3", status=3)
         self.assertEqual(self.keys(), [])

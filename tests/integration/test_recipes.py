@@ -143,6 +143,18 @@ class Recipe:
         self.addCleanup(os.kill, int((self.work / "pid").read_text()), 9)
         self.assertIn("in use", outcome.log)
 
+    def test_a_daemon_that_is_long_in_ending_is_no_reason_to_fail(self):
+        """As larder says it when it has waited its ten seconds: unmounted, and 124."""
+        slow = self.home / "bin/larder"
+        slow.unlink()
+        slow.write_text(f"""#!/bin/sh
+            '{program("larder")}' "$@" || exit
+            [ "$1" != umount ] || exit 124
+        """)
+        slow.chmod(0o755)
+        self.run_job("1", "touch modules/a")
+        self.run_job("1", "mountpoint modules")
+
     def test_a_path_in_the_home_directory(self):
         for command in ('touch ~/"a cache"/a', 'test -e ~/"a cache"/a'):
             self.run_job("1", command, path="~/a cache", fallback_keys=[])

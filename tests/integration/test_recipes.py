@@ -111,6 +111,13 @@ class Recipe:
         self.run_job("2", "test -e modules/a; ! touch modules/b", writable=False)
         self.assertEqual(len(self.keys()), 1)
 
+    def test_what_is_no_longer_mounted_is_not_published(self):
+        self.run_job("1", "touch modules/a")
+        published = self.keys()
+        outcome = self.run_job("2", "larder umount modules")
+        self.assertIn("'modules' is no longer mounted", outcome.log)
+        self.assertEqual(self.keys(), published)
+
     def test_a_store_out_of_reach_only_slows_the_job(self):
         self.run_job("1", "touch modules/a",
                      store="s3://none?endpoint=http://127.0.0.1:1&region=x")

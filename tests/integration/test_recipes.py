@@ -57,7 +57,7 @@ class Recipe:
     """What holds for each system; start() makes one."""
 
     tells_outputs = False
-    end_counts = True  # a failed publication fails the job
+    stops_between = False  # the container, between the job and what comes after
 
     def job(self, **more):
         return Job(**{"store": f"file://{self.store}", "path": "modules",
@@ -141,13 +141,14 @@ class Recipe:
                                 "s3://bucket", "modules", cwd=self.work, env=origin.env(KEYS))
             self.assertEqual(done.code, 0, done)
             outcome = self.run_job("1", "mountpoint modules", store="s3://bucket",
-                                   status=6 if self.end_counts else 0)
+                                   status=6)
         self.assertIn("--unsafe-overwrite", outcome.log)
 
     def test_what_a_job_leaves_running_is_no_reason_to_fail(self):
         self.run_job("1", "touch modules/a")
         outcome = self.run_job("1", "cd modules; sleep 600 >/dev/null 2>&1 & echo $! >../pid")
-        self.addCleanup(os.kill, int((self.work / "pid").read_text()), 9)
+        if not self.stops_between:
+            self.addCleanup(os.kill, int((self.work / "pid").read_text()), 9)
         self.assertIn("in use", outcome.log)
 
     def test_a_daemon_that_is_long_in_ending_is_no_reason_to_fail(self):
@@ -182,11 +183,28 @@ class OnGitHub(Recipe, Place):
         self.assertEqual(self.keys(), [])
 
 
-class OnGitLab(Recipe, Place):
-    end_counts = False
-
+class InGitLab(Recipe):
     def start(self):
-        return GitLab(self.work, self.env)
+        return GitLab(self.work, self.env, self.stops_between)
+
+    def test_a_job_may_end_elsewhere(self):
+        self.run_job("1", "touch modules/a; cd /")
+        self.assertEqual(len(self.keys()), 1)
+
+    def test_a_cancelled_job_publishes_nothing(self):
+        """Its shell is sent a signal, and runs its trap, with the $? of what went well."""
+        self.run_job("1", "touch modules/a; kill -TERM $BASHPID", status=1)
+        self.assertEqual(self.keys(), [])
+
+
+class OnGitLab(InGitLab, Place):
+    def test_a_killed_job_leaves_nothing_mounted(self):
+        self.run_job("1", "touch modules/a")
+        self.run_job("1", "mountpoint modules; kill -KILL $BASHPID", status=128 + 9)
+
+
+class OnGitLabInDocker(InGitLab, Place):
+    stops_between = True
 
 
 class OnBuildkite(Recipe, Place):

@@ -1,4 +1,5 @@
-"""Mount namespaces of their own, for tests that mount or hide what others need.
+"""Mount namespaces of their own, for tests that mount or hide what others need; and
+containers.
 
 A new mount namespace holds every mount that there is, and a FUSE daemon lives as long as
 somebody holds its mount: those of tests beside this one could not end when they are told
@@ -17,3 +18,9 @@ exec "$@"
 def apart(*argv):
     """The words that run argv in a mount namespace of its own; for root."""
     return ["unshare", "-m", "sh", "-c", _LET_GO, tempfile.gettempdir(), *map(str, argv)]
+
+
+def container(*argv):
+    """The same with processes of its own too: what argv starts ends with it, as what it
+    mounts does."""
+    return ["unshare", "-p", "-f", "--kill-child", "--mount-proc", *apart(*argv)]

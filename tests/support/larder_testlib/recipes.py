@@ -8,11 +8,14 @@ A job is what one writes into a pipeline (path, key, ...), whichever system it i
 
 import os
 import re
+import shlex
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+
+from larder_testlib.namespaces import container
 
 CI = Path(__file__).resolve().parents[3] / "tools" / "ci"
 JOB_WITHIN = 300
@@ -167,11 +170,24 @@ class GitHub(System):
 class GitLab(System):
     """before_script and script are one shell; after_script is another, begun in the same
     directory with the job's variables, whatever came of the first, and changes nothing in
-    how the job ends."""
+    how the job ends. `stops_between`: as the docker executor has it, the container is
+    stopped after the first and started again."""
+
+    # What the runner makes of a job's lines.
+    SHELL = "set -o pipefail; set -o errexit\nset +o noclobber\n: | eval {}\nexit 0\n"
+
+    def __init__(self, workspace, env, stops_between=False):
+        super().__init__(workspace, env)
+        self.stops_between = stops_between
+
+    def script(self, text, env=None):
+        words = ["bash", "-c", self.SHELL.format(shlex.quote(text))]
+        return self.shell(container(*words) if self.stops_between else words, env)
 
     def run(self, job, command):
         recipe = yaml.safe_load((CI / "gitlab" / "larder.yml").read_text())
         variables = recipe["variables"] | {
+            "CI_PROJECT_DIR": str(self.workspace),
             "LARDER_CI": str(CI), "LARDER_STORE": job.store, "LARDER_JOB_PATH": job.path,
             "LARDER_JOB_KEY": job.key, "LARDER_JOB_FALLBACK": "\n".join(job.fallback_keys),
             "LARDER_JOB_WRITABLE": "1" if job.writable else "0"}

@@ -111,6 +111,14 @@ class Recipe:
         self.run_job("2", "test -e modules/a; ! touch modules/b", writable=False)
         self.assertEqual(len(self.keys()), 1)
 
+    def test_what_is_written_may_be_kept_elsewhere(self):
+        self.run_job("1", "touch modules/a")
+        for place, directory in (("layers", "~/layers"), ("scratch", f"{self.home}/scratch")):
+            self.run_job("1", f"touch modules/b && ls {self.home}/{place}/larder-overlay-*",
+                         upper_dir=directory)
+            self.assertEqual(list((self.home / place).iterdir()), [])
+        self.run_job("1", "! touch modules/b", upper_dir="/scratch", writable=False)
+
     def test_what_is_no_longer_mounted_is_not_published(self):
         self.run_job("1", "touch modules/a")
         published = self.keys()

@@ -28,6 +28,7 @@ class Job:
     key: str
     fallback_keys: list = field(default_factory=list)
     writable: bool = True
+    upper_dir: str = ""
 
 
 @dataclass
@@ -154,7 +155,7 @@ class GitHub(System):
         given = {"store": job.store, "path": job.path, "key": job.key}
         status, outputs = self.action("mount", given | {
             "fallback-keys": "\n".join(job.fallback_keys),
-            "writable": "true" if job.writable else "false"})
+            "writable": "true" if job.writable else "false", "upper-dir": job.upper_dir})
         if status == 0:
             status = self.command(command)
         if status == 0 or always:
@@ -190,7 +191,8 @@ class GitLab(System):
             "CI_PROJECT_DIR": str(self.workspace),
             "LARDER_CI": str(CI), "LARDER_STORE": job.store, "LARDER_JOB_PATH": job.path,
             "LARDER_JOB_KEY": job.key, "LARDER_JOB_FALLBACK": "\n".join(job.fallback_keys),
-            "LARDER_JOB_WRITABLE": "1" if job.writable else "0"}
+            "LARDER_JOB_WRITABLE": "1" if job.writable else "0",
+            "LARDER_JOB_UPPER_DIR": job.upper_dir}
         template = recipe[".larder"]
         status = self.command("\n".join([*template["before_script"], command]), variables)
         self.script("\n".join(template["after_script"]),
@@ -248,6 +250,8 @@ class Buildkite(System):
                    "writable": job.writable} | options
         if job.fallback_keys:
             options["fallback-keys"] = job.fallback_keys
+        if job.upper_dir:
+            options["upper-dir"] = job.upper_dir
         self.hooks_env = self.configuration(options)
         self.hooks_env["BUILDKITE_BUILD_CHECKOUT_PATH"] = str(self.workspace)
         status = self.hook("pre-command")

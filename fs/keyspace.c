@@ -273,20 +273,24 @@ static bool agrees_with_listing(struct node *n)
 	return true;
 }
 
+static bool was_found_empty(const struct node *n)
+{
+	return n->listing && n->listed_ns > n->known_ns && !listing_count(n->listing);
+}
+
 /* May the name lead elsewhere by now? A key that was opened goes on whatever the store
  * has. One that was not is asked about as often as a name that the kernel does not know,
  * by opening it, which who wants to read has to do anyway. A directory is asked about
- * only where a listing, its own or the one it is in, speaks against it: every path into
- * the keys below, open ones too, leads through it. */
-static bool is_doubtful_locked(struct node *n)
+ * only where a listing, its own or the one it is in, speaks against it, and not while a
+ * path into a key that was opened leads through it. */
+static bool is_doubtful_locked(const struct keyspace *k, struct node *n)
 {
-	if (n->doorway && doorway_was_opened(n->doorway))
-		return false;
-	if (!agrees_with_listing(n))
-		return true;
 	if (n->doorway)
-		return clock_monotonic_ns() - n->known_ns >= KEYSPACE_FRESH_NS;
-	return n->listing && n->listed_ns > n->known_ns && !listing_count(n->listing);
+		return !doorway_was_opened(n->doorway) &&
+		       (!agrees_with_listing(n) ||
+			       clock_monotonic_ns() - n->known_ns >= KEYSPACE_FRESH_NS);
+	return (!agrees_with_listing(n) || was_found_empty(n)) &&
+	       !node_table_leads_to_opened(&k->nodes, n);
 }
 
 /* Among the nodes, or in a fresh listing. */
@@ -297,7 +301,7 @@ static bool name_known(void *arg)
 		return false;
 	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
 	struct listed l;
-	if (n && is_doubtful_locked(n))
+	if (n && is_doubtful_locked(w->k, n))
 		return false;
 	if (!n && is_fresh(w->parent) &&
 		listing_find(w->parent->listing, w->name, &l) == 0 &&
@@ -343,14 +347,15 @@ static int is_directory(
 
 /* The node that the name has already, for what the store was found to have there: while
  * it was asked, somebody may have found the name in a listing. NULL: there is none, or
- * one of the other kind, which loses its name: a key wins, and a directory over what is
- * no more. */
+ * one of the other kind, which loses its name: a key wins, unless one below the directory
+ * was opened, and a directory over what is no more. */
 static struct node *node_for_found(const struct wanted_name *w, bool is_key)
 {
 	struct node *n = node_table_child(&w->k->nodes, w->parent, w->name);
 	if (!n || is_key == (n->doorway != NULL))
 		return n;
-	if (n->doorway && !is_doubtful_locked(n))
+	if (n->doorway ? !is_doubtful_locked(w->k, n)
+		       : node_table_leads_to_opened(&w->k->nodes, n))
 		return n;
 	node_table_unname(&w->k->nodes, n);
 	return NULL;

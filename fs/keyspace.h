@@ -8,10 +8,11 @@
  * KEYSPACE_FRESH_NS, then by opening it as a key, then by listing what lies below it: the
  * last two once however many ask. Nothing is opened for `ls` or `stat` of listed keys.
  *
- * A node is believed for good once its key was opened. Before, a newer listing that has
- * the name no more, or as the other kind, sends whoever looks it up to the store again;
- * and so does, for a key, that the store has said nothing of it for KEYSPACE_FRESH_NS. A
- * node that was found to be of the other kind lives on by its number, without the name.
+ * A node is believed for good once its key was opened, and a directory as long as a path
+ * to such a node leads through it. Before, a newer listing that has the name no more, or
+ * as the other kind, sends whoever looks it up to the store again; and so does, for a
+ * key, that the store has said nothing of it for KEYSPACE_FRESH_NS. A node that was found
+ * to be of the other kind lives on by its number, without the name.
  *
  * A listed key that turns out not to be there is a miss for DUD_NS, whatever the listing
  * says; a name that is not listed and leads to no archive is as long not opened again.

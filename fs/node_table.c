@@ -190,6 +190,24 @@ struct node *node_table_child(
 	return n;
 }
 
+/* No path leads through what has lost its name, nor to it. */
+static bool is_reached_through(const struct node *n, const struct node *directory)
+{
+	while (n->parent && !n->unnamed && n->parent != directory)
+		n = n->parent;
+	return n->parent == directory && !n->unnamed;
+}
+
+bool node_table_leads_to_opened(const struct node_table *t, const struct node *directory)
+{
+	for (size_t i = 0; directory->children && i < t->size; i++)
+		for (const struct node *n = t->numbers[i]; n; n = n->by_number)
+			if (n->doorway && doorway_was_opened(n->doorway) &&
+				is_reached_through(n, directory))
+				return true;
+	return false;
+}
+
 static bool is_unused(const struct node *n)
 {
 	return n->parent && !n->lookups && !n->children;

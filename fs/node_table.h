@@ -65,6 +65,10 @@ struct node *node_table_get(const struct node_table *t, uint32_t number);
 struct node *node_table_child(
 	const struct node_table *t, const struct node *parent, const char *name);
 
+/* Does a path into a key that was opened lead through this directory? Looks at every node
+ * of the table when any is below it. */
+bool node_table_leads_to_opened(const struct node_table *t, const struct node *directory);
+
 /* Takes out every node from n upwards that nothing refers to any more. They come back
  * as a chain through by_number, for node_free() without the lock. */
 struct node *node_table_prune(struct node_table *t, struct node *n);

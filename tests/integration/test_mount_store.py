@@ -158,6 +158,22 @@ class MountedStore(unittest.TestCase):
         self.origin.put(BUCKET, "prefix/dir", data)
         wait_until((mount.path / "dir/file").exists, "the key to be found", 20)
 
+    def test_the_path_to_an_open_key_stays(self):
+        """The store has nothing in that directory any more, and a listing says so."""
+        for key in ("k0", "npm/k", "gone/k"):
+            self.commit(key, file="x")
+        mount = self.mount()
+        self.assertEqual((mount.path / "npm/k/file").read_text(), "x")
+        os.stat(mount.path / "gone")
+        for key in ("npm/k", "gone/k"):
+            self.origin.remove(BUCKET, f"prefix/{key}")
+        self.assertEqual(os.listdir(mount.path), ["k0"])
+        # the other one shows when the kernel asks for names anew: it has kept them since later
+        wait_until(lambda: not (mount.path / "gone").exists(), "the directory to be gone", 20)
+        self.asked()
+        self.assertEqual((mount.path / "npm/k/file").read_text(), "x")
+        self.assertEqual(self.asked(), [])
+
     def test_a_known_directory_that_became_a_key(self):
         self.commit("dir/k", file="x")
         mount = self.mount()

@@ -390,9 +390,16 @@ static void a_fresh_listing_is_used_again(void **state)
 
 #define A_WHILE (5 * NS_PER_SECOND)
 
+static int lookup_below(struct world *w, const struct shown *directory, const char *name,
+	struct shown *ret)
+{
+	return keyspace_lookup(
+		w->keyspace, NULL, directory->number, name, false, ret, NULL);
+}
+
 static int lookup_at_hand(struct world *w, const char *name, struct shown *ret)
 {
-	return keyspace_lookup(w->keyspace, NULL, 0, name, false, ret, NULL);
+	return lookup_below(w, &(struct shown){0}, name, ret);
 }
 
 /* A world whose top directory was listed at this moment, with the clock stopped. */
@@ -491,6 +498,84 @@ static void a_directory_that_turns_out_empty_is_asked_for(void **state)
 	listing_unref(list(w, old.number));
 	assert_int_equal(lookup(w, 0, "name", &s), 0);
 	assert_non_null(s.doorway);
+	world_free(w);
+}
+
+static void a_path_into_an_opened_key_stays(void **state)
+{
+	struct world *w = listed_world((const char *[]){"a/b/k", "k0", NULL});
+	struct shown a, b, k, s;
+	assert_int_equal(lookup(w, 0, "a", &a), 0);
+	assert_int_equal(lookup(w, a.number, "b", &b), 0);
+	assert_int_equal(lookup(w, b.number, "k", &k), 0);
+	memory_remove(w->store, "a/b/k");
+	stopped_ns += A_WHILE;
+	listing_unref(list(w, 0));
+	listing_unref(list(w, a.number));
+	listing_unref(list(w, b.number));
+	assert_int_equal(lookup_at_hand(w, "a", &s), 0);
+	assert_int_equal(s.number, a.number);
+	assert_int_equal(lookup_below(w, &a, "b", &s), 0);
+	assert_int_equal(lookup_below(w, &b, "k", &s), 0);
+	/* nor is it exchanged for what is a key by now */
+	put_archive(w, "a", "x");
+	stopped_ns += A_WHILE;
+	listing_unref(list(w, 0));
+	assert_int_equal(lookup_at_hand(w, "a", &s), 0);
+	assert_int_equal(s.number, a.number);
+	/* until nobody has that key any more */
+	memory_remove(w->store, "a");
+	keyspace_forget(w->keyspace, k.number, 2);
+	assert_int_equal(lookup_at_hand(w, "a", &s), -EAGAIN);
+	assert_int_equal(lookup(w, 0, "a", &s), -ENOENT);
+	world_free(w);
+}
+
+/* What has lost its name is reached by nobody who comes anew. */
+static void no_path_leads_through_what_lost_its_name(void **state)
+{
+	struct world *w = listed_world((const char *[]){"a/name/k", NULL});
+	struct shown a, old, fresh, s;
+	assert_int_equal(lookup(w, 0, "a", &a), 0);
+	listing_unref(list(w, a.number));
+	assert_int_equal(lookup(w, a.number, "name", &old), 0);
+	put_archive(w, "a/name", "x");
+	stopped_ns += A_WHILE;
+	listing_unref(list(w, a.number));
+	assert_int_equal(lookup(w, a.number, "name", &fresh), 0);
+	assert_int_not_equal(fresh.number, old.number);
+	assert_int_equal(lookup(w, old.number, "k", &s), 0);
+	memory_remove(w->store, "a/name");
+	memory_remove(w->store, "a/name/k");
+	put_archive(w, "k0", "x");
+	listing_unref(list(w, 0));
+	assert_int_equal(lookup_at_hand(w, "a", &s), 0); /* to fresh, which is open */
+	keyspace_forget(w->keyspace, fresh.number, 1);
+	assert_int_equal(lookup_at_hand(w, "a", &s), -EAGAIN);
+	world_free(w);
+}
+
+static void list_and_open_below(struct world *w)
+{
+	struct shown directory;
+	w->when_opened = NULL;
+	memory_remove(w->store, "name");
+	put_archive(w, "name/k", "x");
+	listing_unref(list(w, 0));
+	assert_int_equal(lookup_at_hand(w, "name", &directory), 0);
+	assert_int_equal(lookup(w, directory.number, "k", &w->meanwhile), 0);
+}
+
+static void a_key_that_was_found_takes_no_path_from_an_opened_one(void **state)
+{
+	struct world *w = world_new(NULL);
+	struct shown s;
+	put_archive(w, "name", "x");
+	w->when_opened = list_and_open_below;
+	assert_int_equal(lookup(w, 0, "name", &s), 0);
+	assert_null(s.doorway);
+	assert_int_equal(lookup_below(w, &s, "k", &s), 0);
+	assert_int_equal(s.number, w->meanwhile.number);
 	world_free(w);
 }
 
@@ -764,6 +849,9 @@ int main(void)
 		cmocka_unit_test(a_known_directory_that_became_a_key_is_the_key),
 		cmocka_unit_test(a_known_key_that_became_a_directory_is_the_directory),
 		cmocka_unit_test(a_directory_that_turns_out_empty_is_asked_for),
+		cmocka_unit_test(a_path_into_an_opened_key_stays),
+		cmocka_unit_test(no_path_leads_through_what_lost_its_name),
+		cmocka_unit_test(a_key_that_was_found_takes_no_path_from_an_opened_one),
 		cmocka_unit_test(a_key_that_was_not_opened_is_believed_for_a_while),
 		cmocka_unit_test(a_newer_listing_vouches_for_a_known_name),
 		cmocka_unit_test(positions_hold_over_listings),

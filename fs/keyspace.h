@@ -6,7 +6,8 @@
  *
  * A name is looked for among the nodes the kernel knows, in a listing younger than
  * KEYSPACE_FRESH_NS, then by opening it as a key, then by listing what lies below it: the
- * last two once however many ask. Nothing is opened for `ls` or `stat` of listed keys.
+ * last two once however many ask. Nothing is opened for `ls`, nor for `stat` of what such
+ * a listing has.
  *
  * A node is believed for good once its key was opened, and a directory as long as a path
  * to such a node leads through it. Before, a newer listing that has the name no more, or

@@ -63,3 +63,9 @@ void attributes_of_directory(uint64_t inode, int64_t mtime_s,
 		.st_ctim.tv_sec = mtime_s,
 	};
 }
+
+void attributes_at_doorway(const struct timespec *changed, struct stat *ret)
+{
+	ret->st_size = DIRECTORY_BASE;
+	ret->st_ctim = *changed;
+}

@@ -27,6 +27,7 @@ struct doorway {
 
 	pthread_mutex_t lock;
 	struct generation *current; /* one reference; NULL while not open; under lock */
+	struct timespec changed;    /* under lock */
 	struct generation_vec live; /* weak, ascending slots; under lock */
 	struct flight opening;      /* under lock */
 	bool closed;                /* under lock */
@@ -100,6 +101,14 @@ struct generation *doorway_current(struct doorway *d)
 	return d->current;
 }
 
+bool doorway_changed(struct doorway *d, struct timespec *ret)
+{
+	LOCK_SCOPE(&d->lock);
+	if (d->changed.tv_sec)
+		*ret = d->changed;
+	return d->changed.tv_sec != 0;
+}
+
 struct generation *doorway_live(struct doorway *d, uint32_t slot)
 {
 	LOCK_SCOPE(&d->lock);
@@ -150,8 +159,10 @@ static int install(
 	if (r < 0)
 		return r;
 	generation_ref(fresh);
-	if (d->current)
+	if (d->current) {
 		generation_retire(d->current);
+		d->changed = clock_realtime();
+	}
 	*ret_old = d->current;
 	d->current = fresh;
 	atomic_fetch_add(&d->made, 1);

@@ -52,6 +52,10 @@ int doorway_generation(struct doorway *d, const struct call *call,
 /* The same without waiting: NULL when the key is not open. */
 struct generation *doorway_current(struct doorway *d);
 
+/* When another version last took the current one's place. False: never, and *ret is left
+ * alone. */
+bool doorway_changed(struct doorway *d, struct timespec *ret);
+
 /* Has a generation come through it? Takes no lock. */
 bool doorway_was_opened(const struct doorway *d);
 

@@ -102,6 +102,7 @@ int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct
 	l->owner = o->owner;
 	l->timeout_ns = o->settings->timeout_ns;
 	l->started_ns = clock_monotonic_ns();
+	l->since = clock_realtime();
 	l->hooks = (struct doorway_hooks){
 		.succeeded = on_succeeded,
 		.opened = on_opened,

@@ -27,6 +27,7 @@ struct larderfs {
 	struct owner_policy owner;
 	uint64_t timeout_ns; /* patience of one request */
 	uint64_t started_ns;
+	struct timespec since; /* the same by the real clock */
 
 	struct store *store;       /* owned */
 	struct chunk_cache *cache; /* owned; NULL: none */

@@ -108,18 +108,30 @@ void ops_entry_param(struct larderfs *l, struct generation *g, uint32_t entry,
 	attributes_of_entry(ix, entry, inode, &l->owner, &ret->attr);
 }
 
+/* The time of change is asked for last, so that it is never older than what was shown. */
+static double doorway_attributes(
+	struct larderfs *l, const struct shown *shown, uint64_t inode, struct stat *ret)
+{
+	CLEANUP(cleanup_generation)
+	struct generation *g = doorway_current(shown->doorway);
+	struct timespec changed = l->since;
+	if (g)
+		attributes_of_entry(generation_index(g), 0, inode, &l->owner, ret);
+	else
+		attributes_of_directory(inode, shown->mtime_s, &l->owner, ret);
+	doorway_changed(shown->doorway, &changed);
+	attributes_at_doorway(&changed, ret);
+	return g ? KEEP_FOREVER : KEEP_UNOPENED;
+}
+
 double ops_node_attributes(
 	struct larderfs *l, const struct shown *shown, struct stat *ret)
 {
 	uint64_t inode = inode_make(0, shown->number);
-	CLEANUP(cleanup_generation)
-	struct generation *g = shown->doorway ? doorway_current(shown->doorway) : NULL;
-	if (g) {
-		attributes_of_entry(generation_index(g), 0, inode, &l->owner, ret);
-		return KEEP_FOREVER;
-	}
+	if (shown->doorway)
+		return doorway_attributes(l, shown, inode, ret);
 	attributes_of_directory(inode, shown->mtime_s, &l->owner, ret);
-	return shown->doorway ? KEEP_UNOPENED : KEEP_KEYSPACE;
+	return KEEP_KEYSPACE;
 }
 
 static void want(struct fuse_conn_info *conn, unsigned capability)

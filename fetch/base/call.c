@@ -12,11 +12,16 @@ uint64_t clock_monotonic_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec;
 }
 
-int64_t clock_realtime_s(void)
+struct timespec clock_realtime(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec;
+	return t;
+}
+
+int64_t clock_realtime_s(void)
+{
+	return clock_realtime().tv_sec;
 }
 
 int condition_init(pthread_cond_t *c)

@@ -28,6 +28,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #define NS_PER_SECOND UINT64_C(1000000000)
 #define NS_PER_MS     UINT64_C(1000000)
@@ -59,7 +60,8 @@ struct call {
 /* Monotonic nanoseconds. */
 uint64_t clock_monotonic_ns(void);
 
-/* Seconds since the epoch, for signing and for ages. */
+/* Since the epoch: for signing, for ages, and for what is shown. */
+struct timespec clock_realtime(void);
 int64_t clock_realtime_s(void);
 
 void cancel_init(struct cancel *c);

@@ -194,6 +194,15 @@ class MountedStore(unittest.TestCase):
         self.assertEqual(stat.S_IMODE(os.stat(self.home / "copy").st_mode) & 0o700, 0o700)
         self.assertEqual((self.home / "copy/file").read_text(), "x")
 
+    def test_a_listed_key_is_archived_without_a_word(self):
+        """GNU tar warns of a directory that grows, or whose ctime changes, while it is read."""
+        self.commit("k", file="x")
+        mount = self.mount()
+        self.assertEqual(os.listdir(mount.path), ["k"])
+        done = subprocess.run(["tar", "-C", mount.path, "-cf", self.home / "k.tar", "k"],
+                              capture_output=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+
     def test_a_listed_key_is_packed_as_it_is(self):
         self.tree.chmod(0o750)
         self.commit("k", file="x")

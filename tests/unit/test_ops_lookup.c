@@ -79,6 +79,11 @@ static void on_opened(void *arg, uint64_t inode, struct generation *g)
 {
 }
 
+static void on_succeeded(
+	void *arg, uint64_t inode, struct generation *old, struct generation *fresh)
+{
+}
+
 static void forget_names(void *arg, uint64_t directory, const char *name, size_t len)
 {
 }
@@ -100,7 +105,7 @@ static struct world *world_new(void)
 		.slots = &l->slots,
 		.frame_budget = 1 << 20,
 	};
-	l->hooks = (struct doorway_hooks){.opened = on_opened};
+	l->hooks = (struct doorway_hooks){.succeeded = on_succeeded, .opened = on_opened};
 	slots_init(&l->slots);
 	assert_int_equal(watcher_start(&l->watcher, NULL, 0), 0);
 	gate_init(&l->gate, &l->watcher);
@@ -127,11 +132,11 @@ static void world_free(struct world *w)
 	free(w);
 }
 
-static void put_archive(struct world *w, const char *key)
+static void put_archive(struct world *w, const char *key, const char *content)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
 	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
-	builder_file(b, "file", "x", 1);
+	builder_file(b, "file", content, strlen(content));
 	builder_lay(b);
 	builder_object(b, &object);
 	memory_put_buf(w->store, key, &object);
@@ -165,7 +170,7 @@ static void the_kernel_keeps_a_key_for_five_seconds_once_it_is_open(void **state
 {
 	struct world *w = world_new();
 	CLEANUP(cleanup_listing) struct listing *l = NULL;
-	put_archive(w, "key");
+	put_archive(w, "key", "x");
 	assert_int_equal(
 		keyspace_listing(w->fs.keyspace, CALL_PATIENT, 0, true, &l, NULL), 0);
 	struct fuse_req req = look_up(w, TOP, "key");
@@ -174,6 +179,41 @@ static void the_kernel_keeps_a_key_for_five_seconds_once_it_is_open(void **state
 	assert_true(req.entry.entry_timeout == 1.0);
 	assert_int_equal(look_up(w, req.entry.ino, "nothing").answer, 0); /* opens it */
 	assert_true(look_up(w, TOP, "key").entry.entry_timeout == 5.0);
+	world_free(w);
+}
+
+/* Reads the one file, which has to ask the store. */
+static void meet_another_version(struct world *w, struct doorway *d)
+{
+	CLEANUP(cleanup_generation) struct generation *g = doorway_current(d);
+	struct view view;
+	assert_int_equal(doorway_view(g, CALL_PATIENT, 1, 0, 1, &view, NULL), -ESTALE);
+}
+
+/* tar(1) and larder-commit(1) compare what stat(2) says before and after they read. */
+static void only_another_version_makes_a_doorway_look_changed(void **state)
+{
+	struct world *w = world_new();
+	CLEANUP(cleanup_listing) struct listing *l = NULL;
+	put_archive(w, "key", "x");
+	w->store->tail_most = 256;
+	assert_int_equal(
+		keyspace_listing(w->fs.keyspace, CALL_PATIENT, 0, true, &l, NULL), 0);
+	struct stat listed = look_up(w, TOP, "key").entry.attr;
+	assert_int_equal(look_up(w, listed.st_ino, "nothing").answer, 0); /* opens it */
+	struct stat open = look_up(w, TOP, "key").entry.attr;
+	assert_int_not_equal(open.st_mtim.tv_sec, listed.st_mtim.tv_sec);
+	assert_int_equal(open.st_size, listed.st_size);
+	assert_memory_equal(&open.st_ctim, &listed.st_ctim, sizeof(open.st_ctim));
+	put_archive(w, "key", "y");
+	struct shown shown;
+	assert_int_equal(
+		keyspace_lookup(w->fs.keyspace, NULL, 0, "key", false, &shown, NULL), 0);
+	meet_another_version(w, shown.doorway);
+	struct stat other = look_up(w, TOP, "key").entry.attr;
+	assert_memory_equal(&other.st_mtim, &open.st_mtim, sizeof(open.st_mtim));
+	assert_int_equal(other.st_size, open.st_size);
+	assert_true(other.st_ctim.tv_sec > open.st_ctim.tv_sec);
 	world_free(w);
 }
 
@@ -191,7 +231,7 @@ static void a_listed_key_that_has_gone_is_a_miss_for_five_seconds(void **state)
 {
 	struct world *w = world_new();
 	CLEANUP(cleanup_listing) struct listing *l = NULL;
-	put_archive(w, "key");
+	put_archive(w, "key", "x");
 	assert_int_equal(
 		keyspace_listing(w->fs.keyspace, CALL_PATIENT, 0, true, &l, NULL), 0);
 	uint64_t key = look_up(w, TOP, "key").entry.ino;
@@ -213,6 +253,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_kernel_keeps_a_key_for_five_seconds_once_it_is_open),
+		cmocka_unit_test(only_another_version_makes_a_doorway_look_changed),
 		cmocka_unit_test(the_kernel_keeps_a_miss_for_five_seconds),
 		cmocka_unit_test(a_listed_key_that_has_gone_is_a_miss_for_five_seconds),
 	};

@@ -29,9 +29,10 @@ struct level {
 	int fd; /* owned; -1: closed to save descriptors */
 	dev_t device;
 	ino_t inode;
-	size_t names; /* where its names begin */
-	size_t items; /* where its items begin */
-	size_t next;  /* the item to look at next */
+	bool may_be_lazy; /* its file system: see rouse() */
+	size_t names;     /* where its names begin */
+	size_t items;     /* where its items begin */
+	size_t next;      /* the item to look at next */
 };
 
 DEFINE_VEC(level_vec, struct level);
@@ -45,8 +46,7 @@ struct walk {
 	struct buf names;        /* NUL-ended names of all levels */
 	struct offset_vec items; /* into names, sorted by name in each level */
 	struct link_map links;
-	bool may_be_lazy; /* the file system of the root: see rouse() */
-	struct buf path;  /* scratch */
+	struct buf path; /* scratch */
 	uint64_t left_out;
 	char dents[DENTS_SIZE];
 };
@@ -135,7 +135,8 @@ static void limit_open(struct walk *w)
 
 /* Goes down into entry `dir`, which fd (taken over, also on failure) is open on and which
  * was seen as st. */
-static int descend(struct walk *w, uint32_t dir, int fd, const struct stat *st)
+static int descend(
+	struct walk *w, uint32_t dir, int fd, const struct stat *st, bool may_be_lazy)
 {
 	limit_open(w);
 	struct level l = {
@@ -143,6 +144,7 @@ static int descend(struct walk *w, uint32_t dir, int fd, const struct stat *st)
 		.fd = fd,
 		.device = st->st_dev,
 		.inode = st->st_ino,
+		.may_be_lazy = may_be_lazy,
 		.names = w->names.len,
 		.items = w->items.len,
 		.next = w->items.len,
@@ -252,20 +254,34 @@ static void rouse(int fd)
 	statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &fresh);
 }
 
+/* An overlay, which a container's root is too, may lie over one that is lazy. */
+static bool is_maybe_lazy(int fd)
+{
+	struct statfs fs;
+	return fstatfs(fd, &fs) == 0 &&
+	       (fs.f_type == FUSE_SUPER_MAGIC || fs.f_type == OVERLAYFS_SUPER_MAGIC);
+}
+
 static int open_below(struct walk *w, int dirfd, const char *name, const struct stat *st)
 {
 	CLEANUP(cleanup_close) int fd = openat(dirfd, name, OPEN_FLAGS);
-	struct stat now;
-	if (fd >= 0 && w->may_be_lazy)
+	if (fd < 0)
+		return -errno;
+	const struct level *above = deepest(w);
+	bool may_be_lazy = above->may_be_lazy;
+	if (st->st_dev != above->device)
+		may_be_lazy = is_maybe_lazy(fd);
+	if (may_be_lazy)
 		rouse(fd);
-	if (fd < 0 || fstat(fd, &now) < 0)
+	struct stat now;
+	if (fstat(fd, &now) < 0)
 		return -errno;
 	if (now.st_ino != st->st_ino || now.st_dev != st->st_dev)
 		return -EBUSY;
 	uint32_t self = tree_count(w->tree) - 1;
 	fill_facts(w, tree_entry(w->tree, self), &now);
 	int r = read_xattrs(w, fd, "", tree_entry(w->tree, self));
-	return r < 0 ? r : descend(w, self, steal_fd(&fd), &now);
+	return r < 0 ? r : descend(w, self, steal_fd(&fd), &now, may_be_lazy);
 }
 
 /* What only this kind of entry has. */
@@ -379,23 +395,16 @@ int walk_next(struct walk *w, bool *ret_more, struct error *e)
 	return 0;
 }
 
-static bool is_fuse(int fd)
-{
-	struct statfs fs;
-	return fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC;
-}
-
 static int begin(struct walk *w, int dirfd, struct error *e)
 {
 	CLEANUP(cleanup_close) int fd = openat(dirfd, ".", OPEN_FLAGS);
 	struct stat st;
-	if (fd >= 0) {
-		w->may_be_lazy = is_fuse(fd);
+	if (fd >= 0)
 		rouse(fd);
-	}
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_recode(
 			error_set_errno(e, -errno, "cannot open '%s'", w->top), e);
+	bool may_be_lazy = is_maybe_lazy(fd);
 	struct tree_entry *root;
 	int r = tree_append(w->tree, "", &root);
 	if (r < 0)
@@ -403,7 +412,7 @@ static int begin(struct walk *w, int dirfd, struct error *e)
 	fill_facts(w, root, &st);
 	r = read_xattrs(w, fd, "", root);
 	if (r == 0)
-		r = descend(w, 0, steal_fd(&fd), &st);
+		r = descend(w, 0, steal_fd(&fd), &st, may_be_lazy);
 	return r < 0 ? fail(w, e, r, 0, NULL, "read") : 0;
 }
 

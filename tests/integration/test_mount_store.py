@@ -226,6 +226,21 @@ class MountedStore(unittest.TestCase):
         self.assertEqual(stat.S_IMODE(unpacked.st_mode), 0o750)
         self.assertEqual(unpacked.st_mtime_ns, packed.st_mtime_ns)
 
+    def test_listed_keys_below_another_file_system_are_packed_as_they_are(self):
+        self.tree.chmod(0o750)
+        self.commit("k", file="x")
+        packed = os.stat(self.tree)
+        point = self.home / "project/deps"
+        point.mkdir(parents=True)
+        self.mount(path=point)
+        self.assertEqual(os.listdir(point), ["k"])
+        folder = self.home / "folder"
+        larder("commit", "--key", "all", folder, point.parent, env=self.env)
+        larder("restore", "--key", "all", folder, self.home / "out", env=self.env)
+        unpacked = os.stat(self.home / "out/deps/k")
+        self.assertEqual(stat.S_IMODE(unpacked.st_mode), 0o750)
+        self.assertEqual(unpacked.st_mtime_ns, packed.st_mtime_ns)
+
     def test_opening_a_key_ends_what_was_said_of_it(self):
         """By itself the kernel would ask again after a second."""
         self.tree.chmod(0o750)

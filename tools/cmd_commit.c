@@ -158,11 +158,19 @@ static int pack(struct commit *c, struct error *e)
 		write_archive, c, &c->result, e);
 }
 
+/* A mount of the whole store may have no key in use. */
+static bool has_shown_another(const struct commit *c)
+{
+	unsigned versions = mounted_versions(&c->mounted);
+	return versions > c->versions ||
+	       (!versions && mounted_is_of_one_key(&c->mounted) != 0);
+}
+
 /* A writable mount keeps names of the version before for as long as it lives; another one
  * must not have changed while it was packed. */
 static int check_one_version(const struct commit *c, struct error *e)
 {
-	if (!c->versions || mounted_versions(&c->mounted) == c->versions)
+	if (!c->versions || !has_shown_another(c))
 		return 0;
 	return error_set(e, -EBUSY,
 		"what is mounted on '%s' was overwritten in its store meanwhile, and shows "

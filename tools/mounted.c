@@ -63,12 +63,10 @@ unsigned mounted_versions(const struct mounted *m)
 {
 	static const char name[] = "\"generation\":";
 	CLEANUP(cleanup_free) char *text = status_of(m);
-	unsigned count = 0;
-	if (!text)
-		return 0;
-	const char *found = strstr(text, name); /* a key's; there is one with --key */
-	if (!found || strstr(found + 1, name) ||
-		sscanf(found + strlen(name), "%u", &count) != 1)
-		return 0;
-	return count;
+	const char *found = text ? strstr(text, name) : NULL;
+	unsigned most = 0, count;
+	for (; found; found = strstr(found + 1, name))
+		if (sscanf(found + strlen(name), "%u", &count) == 1 && count > most)
+			most = count;
+	return most;
 }

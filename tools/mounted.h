@@ -32,8 +32,8 @@ bool mounted_is_writable(const struct mounted *m);
 /* Was it made with --key? 1; 0: the whole store is mounted; -errno: it does not say. */
 int mounted_is_of_one_key(const struct mounted *m);
 
-/* How many versions of its key the mount has shown: 1 until it finds it overwritten. 0: it
- * does not say, or has many keys. */
+/* How many versions of its key the mount has shown, of several of the one where they are
+ * most: 1 until it finds a key overwritten. 0: it does not say, or has no key in use. */
 unsigned mounted_versions(const struct mounted *m);
 
 #endif

@@ -45,22 +45,31 @@ class Writable(WritableCase):
         (top / "bin").symlink_to("lib/main.js")
 
     def test_two_versions_are_not_published(self):
+        self.assert_two_versions_are_refused(self.point, "--key", "a")
+
+    def test_two_versions_of_one_key_among_many_are_not_published(self):
+        self.assert_two_versions_are_refused(self.point / "a")
+
+    def assert_two_versions_are_refused(self, top, *words):
+        """words: of the mount, which shows key "a" as top."""
         origin = self.enterContext(Origin([CREDENTIALS]))
         store, env = "s3://the-bucket/w", origin.env(CREDENTIALS) | {"LARDER_CACHE_DIR": ""}
         same = os.urandom(4 << 20)
         (self.tree / "same").write_bytes(same)
         self.run_ok("commit", "--key", "a", store, "tree", env=env)
-        self.run_ok("mount", "--writable", "--prefetch", "none", "--key", "a", store, "mnt",
-                    env=env)
-        (self.tree / "gone").write_text("another version's\n")
-        self.run_ok("commit", "--force", "--key", "a", store, "tree", env=env)
-        # where it is found out: nobody is told that by this read
-        self.assertEqual((self.point / "same").read_bytes(), same)
-        # what was looked up before fails: the kernel forgets it when it wants the memory
-        Path("/proc/sys/vm/drop_caches").write_text("2")
-        self.assert_refused(4, "more than one version", "commit", "--key", "b", store, "mnt",
-                            env=env)
-        self.assertNotIn("w/b", origin.objects("the-bucket"))
+        self.run_ok("commit", "--key", "z", store, "tree", env=env)
+        self.run_ok("mount", "--writable", "--prefetch", "none", *words, store, "mnt", env=env)
+        with os.scandir(top):  # a key that is in use is not forgotten
+            os.stat(top / "gone")
+            (self.tree / "gone").write_text("another version's\n")
+            self.run_ok("commit", "--force", "--key", "a", store, "tree", env=env)
+            # where it is found out: nobody is told that by this read
+            self.assertEqual((top / "same").read_bytes(), same)
+            # what was looked up before fails: the kernel forgets it when it wants the memory
+            Path("/proc/sys/vm/drop_caches").write_text("2")
+            self.assert_refused(4, "more than one version", "commit", "--key", "b", store, "mnt",
+                                env=env)
+            self.assertNotIn("w/b", origin.objects("the-bucket"))
         self.run_ok("umount", "mnt")
 
     def test_written_published_and_mounted_again(self):
@@ -122,6 +131,20 @@ class Writable(WritableCase):
         self.run_ok("commit", "--key", "same", "--output", "out", "./store", "mnt")
         self.assertIn(f"\nidentity={key['identity']}\n", (self.path / "out").read_text())
         self.run_ok("umount", "mnt")
+
+    def test_a_writable_store_is_published_as_it_is(self):
+        """Its keys are opened by who packs them, and so are below an overlay."""
+        self.tree.chmod(0o750)
+        os.utime(self.tree, ns=(10**18, 10**18 + 7))
+        self.run_ok("commit", "--key", "b", "./store", "tree")
+        self.run_ok("mount", "--writable", "./store", "mnt")
+        self.assertEqual(sorted(os.listdir(self.point)), ["a", "b"])
+        self.run_ok("commit", "--key", "all", "./other", "mnt")
+        self.run_ok("umount", "mnt")
+        self.run_ok("restore", "--key", "all", "./other", "out")
+        unpacked = (self.path / "out/b").stat()
+        self.assertEqual((unpacked.st_mode & 0o7777, unpacked.st_mtime_ns), (0o750, 10**18 + 7))
+        self.assertEqual(self.contents(self.path / "out/b"), self.contents(self.tree))
 
     def test_what_an_overlay_is_told_is_not_the_keys_to_tell(self):
         for name in ("user.overlay.opaque", "user.fuseoverlayfs.opaque"):

@@ -230,6 +230,18 @@ static bool set_callbacks(struct transfer_leg *leg)
 	return !failed;
 }
 
+/* CAPATH: else the system's directory is trusted besides. CA_CACHE_TIMEOUT: else a file
+ * that is renewed counts for nothing until the next day. They fail only where the TLS
+ * library knows no directory, or keeps nothing. */
+static bool trust_only(CURL *easy, const char *bundle)
+{
+	int failed = 0;
+	SET(CAINFO, bundle);
+	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0l);
+	return !failed;
+}
+
 /* QUICK_EXIT: a resolver thread that gets no answer is left behind instead of being
  * waited for when its handle is removed. */
 static bool set_behaviour(struct transfer_leg *leg, const struct leg_options *o)
@@ -253,12 +265,8 @@ static bool set_behaviour(struct transfer_leg *leg, const struct leg_options *o)
 	SET(TCP_KEEPIDLE, KEEPALIVE_S);
 	SET(TCP_KEEPINTVL, KEEPALIVE_S / 3);
 	SET(SHARE, o->share);
-	if (o->ca_bundle) {
-		SET(CAINFO, o->ca_bundle);
-		/* Else the system's directory is trusted besides. Fails only where the
-		 * TLS library knows none. */
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-	}
+	if (o->ca_bundle)
+		failed |= !trust_only(easy, o->ca_bundle);
 	if (o->no_proxy)
 		SET(PROXY, "");
 	return !failed;

@@ -68,15 +68,22 @@ static X509 *certificate_new(EVP_PKEY *key, const char *name)
 	return certificate;
 }
 
+/* Makes it the only one in the server's bundle. */
+static void bundle(const struct tls_server *s, X509 *certificate)
+{
+	FILE *file = fopen(s->bundle, "w");
+	assert_non_null(file);
+	assert_int_equal(PEM_write_X509(file, certificate), 1);
+	assert_int_equal(fclose(file), 0);
+}
+
 static void use_certificate(struct tls_server *s, const char *name)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *certificate = certificate_new(key, name);
 	s->bundle_fd = memfd_create("bundle", MFD_CLOEXEC);
 	snprintf(s->bundle, sizeof(s->bundle), "/proc/self/fd/%d", s->bundle_fd);
-	FILE *file = fopen(s->bundle, "w");
-	assert_int_equal(PEM_write_X509(file, certificate), 1);
-	fclose(file);
+	bundle(s, certificate);
 	assert_int_equal(SSL_CTX_use_certificate(s->context, certificate), 1);
 	assert_int_equal(SSL_CTX_use_PrivateKey(s->context, key), 1);
 	X509_free(certificate);
@@ -229,6 +236,27 @@ static void a_missing_bundle_trusts_nobody(void **state)
 	check_distrust("IP:127.0.0.1", "/nonexistent/bundle.pem");
 }
 
+static void a_bundle_that_is_renewed_is_read_anew(void **state)
+{
+	struct tls_server *s = server_start("IP:127.0.0.1");
+	struct tls_server *renewed = server_start("IP:127.0.0.1");
+	struct transfer *t = transfer_of(s->bundle);
+	struct error e = {0};
+	if (get(t, s->port, &e) != 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(get(t, renewed->port, NULL), -ECONNABORTED);
+	bundle(s, SSL_CTX_get0_certificate(renewed->context));
+	if (get(t, renewed->port, &e) != 0)
+		fail_msg("%s", e.text);
+	transfer_free(t);
+	server_join(s);
+	server_join(renewed);
+	assert_int_equal(s->served, 1);
+	assert_int_equal(renewed->served, 1);
+	server_free(s);
+	server_free(renewed);
+}
+
 /* The kinds of places where libcurl looks for the system's certificates: a file, and a
  * directory that names each by a digest. */
 struct trust {
@@ -309,6 +337,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_certificate_is_not_trusted),
 		cmocka_unit_test(another_hosts_certificate_is_not_trusted),
 		cmocka_unit_test(a_missing_bundle_trusts_nobody),
+		cmocka_unit_test(a_bundle_that_is_renewed_is_read_anew),
 		cmocka_unit_test(with_a_bundle_the_systems_are_not_trusted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,13 @@ static uint64_t widest_pause(unsigned failures)
 	return pause < RETRY_PAUSE_MOST_NS ? pause : RETRY_PAUSE_MOST_NS;
 }
 
+/* Where nobody is reached, or answers, what is at hand may lead to the wrong place: a
+ * connection that has died, an address that the store has left. */
+static bool asks_elsewhere(int error)
+{
+	return error == -ECONNREFUSED || error == -EHOSTUNREACH || error == -ETIME;
+}
+
 static struct retry_verdict come_back(const struct retry_facts *f)
 {
 	struct retry_verdict v = {.action = RETRY_FAIL};
@@ -143,7 +150,7 @@ static struct retry_verdict come_back(const struct retry_facts *f)
 		return v;
 	v.action = RETRY_AGAIN;
 	v.at_ns = at_ns;
-	v.fresh_connection = f->error == -ETIME;
+	v.fresh_connection = asks_elsewhere(f->error);
 	return v;
 }
 

@@ -62,7 +62,7 @@ struct retry_facts {
 struct retry_verdict {
 	enum retry_action action;
 	uint64_t at_ns; /* of RETRY_AGAIN: monotonic, not after the deadline */
-	bool fresh_connection;
+	bool fresh_connection; /* to where the name leads by now */
 };
 
 /* May this go away by itself? Then, and only then, the budget is asked. */

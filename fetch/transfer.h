@@ -50,7 +50,8 @@ struct http_request {
 	size_t body_max; /* without sink: most bytes of a 2xx in response->body;
 	                    0: HTTP_ERROR_BODY_MAX */
 
-	bool fresh_connection; /* do not reuse one: the last try stalled */
+	bool fresh_connection; /* reuse none, and no address that the name had before: the
+	                          last try reached nobody, or stalled */
 	uint64_t connect_timeout_ns; /* 0: the transfer's own */
 	uint64_t stall_timeout_ns;   /* 0: the transfer's own; UINT64_MAX: none */
 

@@ -15,6 +15,7 @@
 #define RECEIVE_BUFFER (256l << 10)
 #define SEND_BUFFER    (256l << 10)
 #define KEEPALIVE_S    30l
+#define NAME_KEPT_S    60l
 
 /* --- callbacks: 0 from those that move bytes ends the transfer ------------------- */
 
@@ -327,6 +328,7 @@ static int set_task(
 	SET(URL, task->url);
 	SET(HTTPHEADER, task->headers);
 	SET(FRESH_CONNECT, task->fresh_connection ? 1l : 0l);
+	SET(DNS_CACHE_TIMEOUT, task->fresh_connection ? 0l : NAME_KEPT_S);
 	SET(CONNECTTIMEOUT_MS, milliseconds(connect_timeout_ns));
 	return failed ? -ENOMEM : 0;
 }

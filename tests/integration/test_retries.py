@@ -16,6 +16,7 @@ from pathlib import Path
 from larder_testlib import fuse
 from larder_testlib.faultproxy import FaultProxy
 from larder_testlib.mount import Mount, larder
+from larder_testlib.namespaces import apart
 from larder_testlib.origin import Origin
 from larder_testlib.process import TempDir, spawn, wait_until
 from larder_testlib.programs import sanitizers
@@ -118,6 +119,13 @@ class Retries(unittest.TestCase):
         said = child.popen.stderr.read().decode()
         self.assertEqual(child.wait(60 + OUTAGE), 0, said)
 
+    def test_a_store_that_moves(self):
+        """In namespaces of its own, with names and addresses of its own."""
+        child = spawn(apart("unshare", "-n", sys.executable, __file__, "--moved", self.home),
+                      stderr=subprocess.PIPE)
+        said = child.popen.stderr.read().decode()
+        self.assertEqual(child.wait(120), 0, said)
+
 
 def link(state):
     subprocess.run(["ip", "link", "set", "lo", state], check=True)
@@ -148,6 +156,28 @@ def without_network(home):
             assert read_at(mount, 4 << 20) == large[4 << 20:][:PIECE]
 
 
+def at_another_address(home):
+    """What test_a_store_that_moves() runs: returns when all went well."""
+    link("up")
+    large = Path(home / "tree/large").read_bytes()
+    after = Origin()
+    with TempDir() as etc, Origin() as before:
+        hosts = etc / "hosts"
+        hosts.write_text("127.0.0.1 store.test\n")
+        subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+        for origin in (before, after):
+            origin.put("b", "k", (home / "store/k").read_bytes())
+        with Mount(f"http://store.test:{before.port}/b", "--timeout=60s", "--cache-dir=",
+                   "--prefetch=none", key="k") as mount:
+            assert read_at(mount, 0) == large[:PIECE]
+            after.address = ("127.0.0.2", before.port)
+            with after:
+                hosts.write_text("127.0.0.2 store.test\n")
+                before.stop()
+                said = read_at(mount, 1 << 20)
+                assert said == large[1 << 20:][:PIECE], said
+
+
 def read_at(mount, at):
     """The bytes, or the errno."""
     fd = os.open(mount.path / "large", os.O_RDONLY)
@@ -163,5 +193,7 @@ def read_at(mount, at):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--alone"]:
         without_network(Path(sys.argv[2]))
+    elif sys.argv[1:2] == ["--moved"]:
+        at_another_address(Path(sys.argv[2]))
     else:
         fuse.main()

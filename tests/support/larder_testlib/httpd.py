@@ -101,10 +101,12 @@ class Failure:
 
 
 class HttpServer:
-    """A context manager. clock_offset: seconds by which the server's clock is wrong."""
+    """A context manager. clock_offset: seconds by which the server's clock is wrong.
+    address: where it is to listen, set before it starts."""
 
     def __init__(self, tls=False):
         self.clock_offset = 0
+        self.address = ("127.0.0.1", 0)
         self.lock = threading.RLock()
         self.requests = []
         self._failures = []
@@ -192,7 +194,7 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def __init__(self, owner, context):
         self.owner, self.context = owner, context
         self.open, self.open_lock = set(), threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(owner.address, _Handler)
 
     def process_request_thread(self, request, client_address):
         if self.context is not None:

@@ -1,5 +1,6 @@
 #include "archive/archive_open.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "archive/foreign.h"
@@ -151,6 +152,38 @@ static int open_unshelved(const struct archive_opening *o, const struct call *ca
 	return make(o, call, &draft, ret, e);
 }
 
+static bool is_on_disk_of(
+	const struct foreign_draft *draft, const struct foreign_shelf *shelf)
+{
+	struct stat file, folder;
+	return fstat(draft->fd, &file) == 0 && fstat(shelf->dir, &folder) == 0 &&
+	       file.st_dev == folder.st_dev;
+}
+
+static void warn_of_full(
+	const struct foreign_shelf *shelf, const struct archive_opening *o)
+{
+	struct error e;
+	error_set(&e, -ENOSPC,
+		"the disk of '%.300s' has no room for what '%.200s' becomes; it will be "
+		"converted each time",
+		shelf->path, o->name);
+	if (o->warn)
+		o->warn(o->arg, e.text);
+}
+
+/* The shelf's disk is full, as e says, and another may not be. On the same one it would
+ * end as before, after everything was read once more. */
+static int open_beside(const struct foreign_shelf *shelf, const struct archive_opening *o,
+	const struct call *call, struct made *ret, struct error *e)
+{
+	CLEANUP(foreign_draft_finish) struct foreign_draft draft = FOREIGN_DRAFT_INIT;
+	if (foreign_draft_begin_unnamed(&draft) < 0 || is_on_disk_of(&draft, shelf))
+		return -ENOSPC;
+	warn_of_full(shelf, o);
+	return make(o, call, &draft, ret, e);
+}
+
 /* Where nothing can be written, say a read-only disk, no shelf is better than none. */
 static int open_foreign(const struct archive_opening *o, const struct call *call,
 	struct made *ret, struct error *e)
@@ -164,6 +197,8 @@ static int open_foreign(const struct archive_opening *o, const struct call *call
 		r = open_unshelved(o, call, ret, e);
 	if ((r == -EROFS || r == -EACCES) && shelf.dir >= 0)
 		r = open_unshelved(o, call, ret, e);
+	else if (r == -ENOSPC && shelf.dir >= 0)
+		r = open_beside(&shelf, o, call, ret, e);
 	return r;
 }
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import tarfile
 import threading
 import unittest
 from pathlib import Path
@@ -266,6 +267,29 @@ class Failures(unittest.TestCase):
         disk = self.disk("2m")
         self.assert_reads_whole(self.mount(cache=disk / "cache"))
         self.assert_reads_whole(self.mount(cache=disk / "cache"))
+
+    def put_foreign(self):
+        packed = self.home / "foreign.tar.gz"
+        with tarfile.open(packed, "w:gz", compresslevel=1) as tar:
+            tar.add(self.home / "tree", ".")
+        self.origin.put(BUCKET, "foreign", packed.read_bytes())
+
+    def test_a_foreign_key_and_a_full_disk(self):
+        self.put_foreign()
+        cache = self.disk("2m") / "cache"
+        mount = self.mount(key="foreign", cache=cache)
+        self.assert_reads_whole(mount)
+        self.assertIn(f"the disk of '{cache}' has no room for what 'foreign' becomes", mount.log())
+        self.assertEqual(os.listdir(cache / "converted"), [])
+
+    def test_a_foreign_key_and_no_other_disk(self):
+        """It is not converted there once more."""
+        self.put_foreign()
+        disk = self.disk("2m")
+        done = larder("ls", "--key=foreign", f"--cache-dir={disk / 'cache'}", STORE,
+                      env=self.env | {"TMPDIR": str(disk)}, ok=(1,))
+        self.assertEqual(done.err.count("\n"), 1, done.err)
+        self.assertIn("No space left on device", done.err)
 
     def test_a_read_only_disk(self):
         disk = self.disk("40m")

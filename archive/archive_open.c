@@ -199,6 +199,8 @@ static int open_foreign(const struct archive_opening *o, const struct call *call
 		r = open_unshelved(o, call, ret, e);
 	else if (r == -ENOSPC && shelf.dir >= 0)
 		r = open_beside(&shelf, o, call, ret, e);
+	else if (r == -ETIMEDOUT && shelf.dir >= 0 && o->unfinished)
+		o->unfinished(o->arg);
 	return r;
 }
 

@@ -21,6 +21,9 @@ struct archive_opening {
 	struct digest origin;  /* which version of which object this is */
 	bool unsure; /* origin may stand for other bytes one day: keep nothing */
 	void (*warn)(void *arg, const char *sentence); /* NULL: silent */
+	/* The call had no time for a conversion that would have been kept. NULL: nobody
+	 * wants to know. */
+	void (*unfinished)(void *arg);
 	void *arg;
 };
 

@@ -6,12 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "archive/archive_open.h"
 #include "archive/format.h"
 #include "archive/hoard.h"
 #include "fetch/base/lock.h"
-#include "fetch/base/log.h"
-#include "fetch/fingerprint.h"
 #include "fetch/tail_source.h"
 #include "fs/flight.h"
 
@@ -236,31 +233,10 @@ static int build_sources(struct generation *g, const struct supply *supply,
 	return begin_prefetching(g, supply);
 }
 
-static void warn_of_foreign(void *arg, const char *sentence)
-{
-	log_warning("%s", sentence);
-}
-
 static int load(struct generation *g, const struct supply *supply,
 	const struct call *call, const char *key, struct object *object, struct error *e)
 {
-	struct archive_opening o = {
-		.source = object_source(object),
-		.name = key,
-		.cache_dir = supply->cache_dir,
-		.cache_size = supply->cache_size,
-		.warn = warn_of_foreign,
-	};
-	o.tail = object_tail(object, &o.tail_len);
-	bool lasting;
-	int r = fingerprint(supply->store, key, object_pin(object), &o.origin, &lasting);
-	if (r < 0)
-		return error_set_errno(e, r, "cannot open '%s'", key);
-	o.unsure = !lasting;
-	struct call patience = *call;
-	if (supply->unhurried)
-		patience.deadline_ns = DEADLINE_NONE;
-	r = archive_open_any(&o, &patience, &g->archive, &g->local, e);
+	int r = supply_open_archive(supply, key, object, call, &g->archive, &g->local, e);
 	if (r < 0)
 		return r;
 	g->index = archive_index(g->archive);

@@ -20,26 +20,9 @@
 #include "fetch/pinned_source.h"
 #include "fs/marks.h"
 #include "fs/slots.h"
+#include "fs/supply.h"
 
 struct generation;
-
-/* Where generations come from. All borrowed; they outlive every generation. */
-struct supply {
-	struct store *store;
-	struct chunk_cache *cache; /* NULL: none */
-	struct slots *slots;
-	size_t frame_budget; /* bytes of decoded frames that each generation keeps */
-	struct hoard *hoard; /* of what all of them keep; NULL: without a limit */
-	struct decoders *decoders; /* for all, where there is a hoard */
-	const char *cache_dir; /* for what foreign archives become; NULL or "": none */
-	uint64_t cache_size;   /* bytes; 0: no limit */
-	struct prefetcher *prefetcher; /* NULL: nothing is read before it is asked for */
-	bool prefetch_all;     /* everything, from the start */
-	uint64_t timeout_ns;   /* a prefetched range's patience */
-	/* Nobody's system call waits yet: a foreign archive may take as long as it takes.
-	 * Only changed before there are threads. */
-	bool unhurried;
-};
 
 /* What a generation asks of the key it belongs to. */
 struct generation_hooks {

@@ -85,6 +85,7 @@ static int start(struct larderfs *l, const struct larderfs_options *o, struct er
 		.prefetcher = l->prefetcher,
 		.prefetch_all = o->prefetch == PREFETCH_ALL,
 		.timeout_ns = o->settings->timeout_ns,
+		.converter = &l->converter,
 	};
 	const struct crowd crowds[] = {
 		requests_crowd(&l->requests),
@@ -112,6 +113,7 @@ int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct
 	slots_init(&l->slots);
 	hoard_init(&l->hoard, HOARD_LIMIT);
 	decoders_init(&l->decoders);
+	converter_init(&l->converter, supply_convert, &l->supply);
 	requests_init(&l->requests, &l->watcher);
 	gate_init(&l->gate, &l->watcher);
 	setbacks_init(&l->setbacks);
@@ -195,6 +197,7 @@ void larderfs_free(struct larderfs *l)
 {
 	if (!l)
 		return;
+	converter_finish(&l->converter);
 	notifier_free(l->notifier);
 	forget_everything(l);
 	keyspace_free(l->keyspace);

@@ -35,7 +35,8 @@ struct larderfs {
 	struct prefetcher *prefetcher; /* owned; NULL: none was wanted */
 	struct hoard hoard;            /* what all generations keep */
 	struct decoders decoders;      /* of all generations */
-	struct supply supply;          /* the six above, for generations */
+	struct converter converter;    /* of what takes too long to be waited for */
+	struct supply supply;          /* the seven above, for generations */
 	struct doorway_hooks hooks;
 	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */
 

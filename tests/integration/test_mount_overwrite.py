@@ -2,12 +2,15 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
+import tarfile
 import threading
 import unittest
 
 from larder_testlib import fuse
+from larder_testlib.faultproxy import FaultProxy
 from larder_testlib.mount import Mount, larder
 from larder_testlib.origin import Origin
 from larder_testlib.process import TempDir, wait_until
@@ -169,6 +172,23 @@ class Overwritten(unittest.TestCase):
             return path.read_bytes() == content
         except OSError:
             return False
+
+    def test_what_takes_longer_to_convert_than_a_read_may(self):
+        """The reads before it is converted fail in time, the ones after do not."""
+        self.commit({"file": self.content(1, LARGE)})
+        proxy = self.enterContext(FaultProxy(self.origin.endpoint))
+        mount = self.mount("--timeout=2s", f"--cache-dir={self.home / 'cache'}",
+                           env=self.env | {"AWS_ENDPOINT_URL_S3": proxy.endpoint})
+        fresh, packed = self.content(2, 32 << 20), io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
+            member = tarfile.TarInfo("file")
+            member.size = len(fresh)
+            tar.addfile(member, io.BytesIO(fresh))
+        self.origin.put(BUCKET, "k", packed.getvalue())
+        proxy.total_rate(8 << 20)  # bytes a second
+        self.assert_errno(errno.EIO, (mount.path / "file").read_bytes)
+        wait_until(lambda: self.reads(mount.path / "file", fresh), "the new version", 60)
+        self.assertIn("converted 'k'", mount.log())
 
     def test_the_cache_keeps_an_old_version_whole(self):
         one = self.content(1, LARGE)

@@ -133,6 +133,8 @@ static int mount_it(
 	if (r < 0)
 		return error_set_errno(e, r, "cannot use '/dev/fuse'");
 	r = mountpoint_note_device(&s->place, e);
+	if (r == 0 && o->no_sym_follow)
+		r = mountpoint_follow_no_symlinks(&s->place, e);
 	if (r < 0)
 		return r;
 	r = larderfs_attach(s->fs, s->fuse);

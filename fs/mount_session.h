@@ -23,6 +23,7 @@ struct session_options {
 	const char *source; /* shown in /proc/mounts */
 	bool allow_other;
 	bool no_exec;
+	bool no_sym_follow; /* only root can have it so */
 };
 
 /* Mounts on place (copied). `ended` is called, on a thread of the session's, when the

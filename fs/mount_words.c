@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
@@ -27,6 +28,7 @@ static const char *const passed_over[] = {
 	"relatime",
 	"norelatime",
 	"strictatime",
+	"nostrictatime",
 	"diratime",
 	"nodiratime",
 	"lazytime",
@@ -61,7 +63,7 @@ static bool is_passed_over(const char *name)
 	for (size_t i = 0; i < sizeof(passed_over) / sizeof(passed_over[0]); i++)
 		if (strcmp(passed_over[i], name) == 0)
 			return true;
-	return strncmp(name, "x-", 2) == 0 || strncmp(name, "comment=", 8) == 0;
+	return strncasecmp(name, "x-", 2) == 0 || strncmp(name, "comment=", 8) == 0;
 }
 
 static bool is_known(const char *name, size_t len)
@@ -93,6 +95,16 @@ static void strings_finish(struct string_vec *v)
 	string_vec_finish(v);
 }
 
+/* What the mount has besides. */
+static bool is_restriction(struct mount_words *w, const char *name)
+{
+	bool no_exec = strcmp(name, "noexec") == 0;
+	bool no_sym_follow = strcmp(name, "nosymfollow") == 0;
+	w->no_exec |= no_exec;
+	w->no_sym_follow |= no_sym_follow;
+	return no_exec || no_sym_follow;
+}
+
 /* One of the words between commas, already without its escapes. */
 static int take_word(
 	struct string_vec *out, struct mount_words *w, char *word, struct error *e)
@@ -101,12 +113,8 @@ static int take_word(
 	for (size_t i = 0; i < len; i++)
 		if (word[i] == '_')
 			word[i] = '-';
-	if (!*word || is_passed_over(word))
+	if (!*word || is_passed_over(word) || is_restriction(w, word))
 		return 0;
-	if (strcmp(word, "noexec") == 0) {
-		w->no_exec = true;
-		return 0;
-	}
 	if (!is_known(word, len))
 		return error_set(
 			e, -EINVAL, "there is no mount option '%.*s'", (int)len, word);

@@ -5,7 +5,8 @@
  * --key=K --allow-other. '_' and '-' are one in names; `\,` is a comma in a value. What
  * mount(8) and fstab(5) say for themselves (ro, rw, nosuid, user, _netdev, x-anything
  * ...) is left out: the mount is read-only, nosuid and nodev whatever is asked, and
- * mount(8) says `rw` to every helper when nothing was said. noexec is kept.
+ * mount(8) says `rw` to every helper when nothing was said. noexec and nosymfollow are
+ * kept.
  */
 #ifndef LARDER_FS_MOUNT_WORDS_H
 #define LARDER_FS_MOUNT_WORDS_H
@@ -16,8 +17,9 @@
 
 struct mount_words {
 	int argc;
-	char **argv;  /* owned, with its strings; NULL-ended */
-	bool no_exec; /* -o noexec was there */
+	char **argv;        /* owned, with its strings; NULL-ended */
+	bool no_exec;       /* -o noexec was there */
+	bool no_sym_follow; /* -o nosymfollow was there */
 };
 
 /* 0; -EINVAL names an option that nobody knows; -ENOMEM. */

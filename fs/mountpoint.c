@@ -45,6 +45,16 @@ bool mountpoint_is_ours(const struct mountpoint *m)
 	       strcmp(facts.device, m->device) == 0;
 }
 
+int mountpoint_follow_no_symlinks(const struct mountpoint *m, struct error *e)
+{
+	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSYMFOLLOW};
+	if (mount_setattr(AT_FDCWD, m->path, AT_SYMLINK_NOFOLLOW, &attributes,
+		    sizeof(attributes)) < 0)
+		return error_set(e, -EIO, "cannot mount on '%s' with nosymfollow: %s",
+			mountpoint_name(m), strerror(errno));
+	return 0;
+}
+
 void mountpoint_detach(const struct mountpoint *m)
 {
 	char place[PATH_MAX];

@@ -28,6 +28,10 @@ int mountpoint_note_device(struct mountpoint *m, struct error *e);
 /* Is our mount still the one that is seen there? */
 bool mountpoint_is_ours(const struct mountpoint *m);
 
+/* As root: lets no path go on from a symlink in our mount; readlink(2) still reads it.
+ * libfuse knows no such option. 0; -EIO with what the kernel said. */
+int mountpoint_follow_no_symlinks(const struct mountpoint *m, struct error *e);
+
 /* As root: undoes our mount where it is seen now that its parent has another name,
  * lazily. Failing leaves a mount whose daemon is gone; `larder umount` clears it away. */
 void mountpoint_detach(const struct mountpoint *m);

@@ -155,6 +155,7 @@ static int mount_now(struct run *run, struct error *e)
 		.source = store_name(run->fs->store),
 		.allow_other = run->options->said.allow_other,
 		.no_exec = run->options->words.no_exec,
+		.no_sym_follow = run->options->words.no_sym_follow,
 	};
 	int r = mount_session_new(run->fs, &run->place, &so, ending_say_over, run->ending,
 		&run->session, e);

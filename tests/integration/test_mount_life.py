@@ -149,6 +149,19 @@ class Life(unittest.TestCase):
         self.assertEqual((source, kind), (str(self.store), "fuse.larderfs"))
         self.assertLessEqual({"ro", "nosuid", "nodev", "noexec"}, set(options.split(",")))
 
+    @unittest.skipUnless(os.geteuid() == 0, "nosymfollow is for root")
+    def test_no_symlink_is_followed_where_none_shall_be(self):
+        (self.tree / "link").symlink_to("file")
+        larder("commit", "--key", "l", self.store, self.tree)
+        point = self.point()
+        result = self.larderfs("-o", "key=l,nosymfollow", self.store, point)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual((point / "file").read_text(), "content")
+        self.assertEqual(os.readlink(point / "link"), "file")
+        with self.assertRaises(OSError) as caught:
+            (point / "link").read_text()
+        self.assertEqual(caught.exception.errno, errno.ELOOP)
+
     def test_read_ahead_is_raised(self):
         point = self.point()
         self.assertEqual(self.larderfs("--key=k", self.store, point).returncode, 0)

@@ -57,7 +57,8 @@ static void what_mount_says_for_itself_is_passed_over(void **state)
 {
 	words_expand(ARGV("-o",
 			     "rw,dev,suid,ro,nosuid,nodev,exec,auto,user,users,_netdev,nofail,"
-			     "noatime,defaults,x-systemd.automount,comment=z,default_permissions"),
+			     "noatime,nostrictatime,defaults,x-systemd.automount,X-mount.mkdir=755,"
+			     "comment=z,default_permissions"),
 		(const char *[]){"larderfs", NULL});
 }
 
@@ -66,6 +67,16 @@ static void noexec_is_kept(void **state)
 	CLEANUP(mount_words_finish) struct mount_words w = {0};
 	assert_int_equal(mount_words_expand(3, ARGV("-o", "noexec"), &w, NULL), 0);
 	assert_true(w.no_exec);
+	assert_false(w.no_sym_follow);
+	assert_int_equal(w.argc, 1);
+}
+
+static void nosymfollow_is_kept(void **state)
+{
+	CLEANUP(mount_words_finish) struct mount_words w = {0};
+	assert_int_equal(mount_words_expand(3, ARGV("-o", "nosymfollow"), &w, NULL), 0);
+	assert_true(w.no_sym_follow);
+	assert_false(w.no_exec);
 	assert_int_equal(w.argc, 1);
 }
 
@@ -166,6 +177,7 @@ int main(void)
 		cmocka_unit_test(a_backslash_keeps_a_comma),
 		cmocka_unit_test(what_mount_says_for_itself_is_passed_over),
 		cmocka_unit_test(noexec_is_kept),
+		cmocka_unit_test(nosymfollow_is_kept),
 		cmocka_unit_test(behind_two_dashes_nothing_is_an_option),
 		cmocka_unit_test(unknown_mount_options_are_named),
 		cmocka_unit_test(store_and_mountpoint_are_found),

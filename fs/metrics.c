@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "fetch/base/io.h"
+#include "fetch/base/log.h"
+#include "fetch/base/mounts.h"
 #include "fs/facts.h"
 
 /* --- the text -------------------------------------------------------------------------
@@ -181,91 +183,105 @@ int metrics_text(struct larderfs *l, char **ret, size_t *ret_len)
 /* --- the file -------------------------------------------------------------------------
  */
 
-static int open_temporary(const struct metrics_file *m)
+static int fail(const struct metrics_file *m, int number, struct error *e)
 {
-	unlink(m->temporary); /* a crash may have left one */
-	int fd = open(m->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	return fd < 0 ? -errno : fd;
+	return error_set(e, -EINVAL, "cannot write '%s': %s", m->path, strerror(number));
 }
 
-static int write_beside(const struct metrics_file *m, const char *text, size_t len)
+/* Whatever else is there (a device, a FIFO) would be lost under the file. */
+static int demand_regular(const struct metrics_file *m, struct error *e)
 {
-	CLEANUP(cleanup_close) int fd = open_temporary(m);
-	if (fd < 0)
-		return fd;
+	struct stat st;
+	if (lstat(m->path, &st) < 0)
+		return errno == ENOENT ? 0 : fail(m, errno, e);
+	if (S_ISREG(st.st_mode))
+		return 0;
+	return error_set(e, -EINVAL, "cannot write '%s': it is no regular file", m->path);
+}
+
+/* ret: PATH_MAX bytes, its path. The descriptor. */
+static int open_temporary(const struct metrics_file *m, char *ret, struct error *e)
+{
+	int directory = (int)(strrchr(m->path, '/') - m->path);
+	if (snprintf(ret, PATH_MAX, "%.*s/.larder-metrics-XXXXXX", directory, m->path) >=
+		PATH_MAX)
+		return fail(m, ENAMETOOLONG, e);
+	int fd = mkostemp(ret, O_CLOEXEC);
+	return fd < 0 ? fail(m, errno, e) : fd;
+}
+
+static int fill_and_rename(const struct metrics_file *m, int fd, const char *temporary,
+	const char *text, size_t len, struct error *e)
+{
 	int r = write_fully(fd, text, len);
-	if (r == 0 && rename(m->temporary, m->path) < 0)
-		r = -errno;
 	if (r < 0)
-		unlink(m->temporary);
+		return fail(m, -r, e);
+	if (fchmod(fd, 0644) < 0) /* a file system without modes */
+		log_debug("'%s' keeps its mode: %s", m->path, strerror(errno));
+	r = demand_regular(m, e);
+	if (r == 0 && rename(temporary, m->path) < 0)
+		r = fail(m, errno, e);
 	return r;
 }
 
-static int write_now(const struct metrics_file *m)
+static int write_now(const struct metrics_file *m, struct error *e)
 {
 	CLEANUP(cleanup_free) char *text = NULL;
+	char temporary[PATH_MAX];
 	size_t len;
 	int r = metrics_text(m->fs, &text, &len);
-	return r < 0 ? r : write_beside(m, text, len);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot write '%s'", m->path);
+	CLEANUP(cleanup_close) int fd = open_temporary(m, temporary, e);
+	if (fd < 0)
+		return fd;
+	r = fill_and_rename(m, fd, temporary, text, len, e);
+	if (r < 0)
+		unlink(temporary);
+	return r;
 }
 
 static void write_or_warn(void *arg)
 {
 	struct metrics_file *m = arg;
-	int r = write_now(m);
+	struct error e = {0};
+	int r = write_now(m, &e);
 	if (r < 0 && !m->failed)
-		log_warning("cannot write '%s': %s", m->path, strerror(-r));
+		log_warning("%s", e.text);
 	m->failed = r < 0;
 }
 
-static int name_files(struct metrics_file *m, const char *path)
+static int resolve(struct metrics_file *m, const char *path, struct error *e)
 {
-	CLEANUP(cleanup_free) char *here = *path == '/' ? NULL : getcwd(NULL, 0);
-	if (*path != '/' && !here)
-		return -errno;
-	if (asprintf(&m->path, "%s%s%s", here ? here : "", here ? "/" : "", path) < 0)
-		m->path = NULL;
-	if (!m->path || asprintf(&m->temporary, "%s.tmp", m->path) < 0)
-		m->temporary = NULL;
-	return m->temporary ? 0 : -ENOMEM;
-}
-
-static int try_to_write(struct metrics_file *m, const char *path)
-{
-	struct stat st;
-	int r = name_files(m, path);
-	if (r < 0)
-		return r;
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return -EISDIR;
-	CLEANUP(cleanup_close) int fd = open_temporary(m);
-	if (fd < 0)
-		return fd;
-	unlink(m->temporary);
-	return 0;
+	if (mountpoint_resolve(path, m->path, e) < 0)
+		return error_prefix(e, "cannot write "), -EINVAL;
+	return demand_regular(m, e);
 }
 
 int metrics_file_check(const char *path, struct error *e)
 {
 	struct metrics_file m = {0};
-	int r = try_to_write(&m, path);
-	free(m.path);
-	free(m.temporary);
-	return r < 0 ? error_set(e, -EINVAL, "cannot write '%s': %s", path, strerror(-r))
-		     : 0;
+	char temporary[PATH_MAX];
+	int r = resolve(&m, path, e);
+	if (r < 0)
+		return r;
+	CLEANUP(cleanup_close) int fd = open_temporary(&m, temporary, e);
+	if (fd < 0)
+		return fd;
+	unlink(temporary);
+	return 0;
 }
 
 int metrics_file_start(
 	struct metrics_file *m, const char *path, struct larderfs *l, struct error *e)
 {
-	int r = name_files(m, path);
-	if (r < 0)
-		return error_set_errno(e, r, "cannot write '%s'", path);
 	m->fs = l;
-	r = write_now(m);
+	int r = resolve(m, path, e);
+	if (r == 0)
+		r = write_now(m, e);
 	if (r < 0) {
 		m->fs = NULL;
-		return error_set(e, -EINVAL, "cannot write '%s': %s", path, strerror(-r));
+		return r;
 	}
 	ticker_start(&m->ticker, METRICS_INTERVAL_NS, write_or_warn, m);
 	return 0;
@@ -276,7 +292,5 @@ void metrics_file_finish(struct metrics_file *m)
 	ticker_stop(&m->ticker);
 	if (m->fs)
 		write_or_warn(m);
-	free(m->path);
-	free(m->temporary);
 	*m = (struct metrics_file){0};
 }

@@ -142,6 +142,45 @@ class Mounts(unittest.TestCase):
         self.assertEqual(result.err.count("\n"), 1)
         self.assertFalse(os.path.ismount(self.point))
 
+    def test_what_is_no_file_stays(self):
+        self.commit("a")
+        for name in ("fifo", "link"):
+            if name == "fifo":
+                os.mkfifo(self.path / "fifo")
+            else:
+                (self.path / "link").symlink_to("fifo")
+            result = self.run_code(2, "mount", "--key", "a", "--metrics-file", name,
+                                   "./store", "mnt")
+            self.assertRegex(result.err, r"\A.*/fifo': it is no regular file\n\Z")
+            self.assertTrue((self.path / "fifo").is_fifo())
+            self.assertFalse(os.path.ismount(self.point))
+        self.assertTrue((self.path / "link").is_symlink())
+
+    def test_what_came_to_be_no_file_stays(self):
+        self.commit("a")
+        self.run_code(0, "mount", "--key", "a", "--metrics-file", "m", "--log-file", "log",
+                      "./store", "mnt")
+        os.mkfifo(self.path / "fifo")
+        os.rename(self.path / "fifo", self.path / "m")
+        self.run_code(0, "umount", "mnt")
+        self.assertTrue((self.path / "m").is_fifo())
+        self.assertIn("/m': it is no regular file\n", (self.path / "log").read_text())
+
+    def test_nothing_beside_it_is_touched(self):
+        self.commit("a")
+        folder = self.path / "numbers"
+        folder.mkdir()
+        (folder / "m.tmp").write_text("somebody's\n")
+        (folder / "link").symlink_to("m")
+        self.run_code(0, "mount", "--key", "a", "--metrics-file", "numbers/link", "./store",
+                      "mnt")
+        self.run_code(0, "umount", "mnt")
+        self.assertEqual(sorted(os.listdir(folder)), ["link", "m", "m.tmp"])
+        self.assertEqual((folder / "m.tmp").read_text(), "somebody's\n")
+        self.assertTrue((folder / "link").is_symlink())
+        self.assertEqual((folder / "m").stat().st_mode & 0o7777, 0o644)
+        self.assertGreater(self.metrics("numbers/m")["larder_requests_total", ()], 0)
+
     # --- mount(8) ----------------------------------------------------------------------
 
     def mount(self, file, *words):

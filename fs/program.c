@@ -106,18 +106,20 @@ static void tell_person(struct run *run)
 
 /* --- start, serve, end ------------------------------------------------------------- */
 
+/* O_NONBLOCK: open(2) of a pipe would wait for a reader. */
 static int open_log(struct run *run, struct error *e)
 {
 	const char *path = run->options->said.log_file;
 	run->log_fd = run->options->said.foreground ? STDERR_FILENO : LOG_TO_SYSLOG;
 	if (!path)
 		return 0;
-	run->log_fd =
-		open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
-	return run->log_fd < 0
-		       ? error_set(e, -EINVAL, "cannot open the log file '%s': %s", path,
-				 strerror(errno))
-		       : 0;
+	run->log_fd = open(path,
+		O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0640);
+	if (run->log_fd >= 0)
+		return 0;
+	return error_set(e, -EINVAL, "cannot open the log file '%s': %s", path,
+		errno == ENXIO ? "it is a pipe without a reader, or no file"
+			       : strerror(errno));
 }
 
 /* From now on the log goes where a daemon's goes. */

@@ -28,7 +28,7 @@ WRONG = {
     "prefetch": ["some", "AUTO"],
     "uid": ["-1", "no-such-user", "4294967295"],
     "gid": ["-1", "no-such-group", "4294967295"],
-    "log-file": ["none/log", "tree"],
+    "log-file": ["none/log", "tree", "pipe"],
     "metrics-file": ["none/metrics", "tree"],
     "output": ["none/out", "tree"],
     "upper-dir": ["/proc/self/nothing", "file"],
@@ -76,6 +76,7 @@ class Usage(unittest.TestCase):
         for name in ("tree", "mnt"):
             (self.home / name).mkdir()
         (self.home / "file").write_text("content")
+        os.mkfifo(self.home / "pipe")
         self.cli.run("commit", "--key", "a", "./full", "tree")
         self.commands = json.loads(self.cli.run("help", "--json").out)["commands"]
         self.before = self.everything()

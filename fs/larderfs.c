@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fetch/base/path_within.h"
+
 #define FRAME_BUDGET     (32u << 20)  /* bytes of decoded frames for each generation */
 #define HOARD_LIMIT      (128u << 20) /* and for all */
 #define PREFETCH_THREADS 16
@@ -42,14 +44,19 @@ static void on_denied(void *arg, const char *key)
 	complain_once(&l->complaints, LOG_WARNING, key, -EACCES, sentence);
 }
 
-/* The cache is a help, not a need. */
-static void open_cache(struct larderfs *l, const struct settings *settings)
+/* The cache is a help, not a need. In the mountpoint it would be out of reach once the
+ * mount is there, and after a miss it would lie in what has to stay empty. */
+static void open_cache(struct larderfs *l, const struct larderfs_options *o)
 {
 	struct error e = {0};
-	if (!settings->cache_dir || !*settings->cache_dir)
+	const char *directory = o->settings->cache_dir;
+	if (!directory || !*directory)
 		return;
-	if (chunk_cache_open(settings->cache_dir, settings->cache_size, &l->cache, &e) <
-		0)
+	if (path_within(directory, o->covers))
+		log_warning("going on without the chunk cache: '%s' is in the mountpoint "
+			    "'%s'; give another with --cache-dir",
+			directory, o->covers);
+	else if (chunk_cache_open(directory, o->settings->cache_size, &l->cache, &e) < 0)
 		log_warning("going on without the chunk cache: %s", e.text);
 }
 
@@ -69,7 +76,7 @@ static int start(struct larderfs *l, const struct larderfs_options *o, struct er
 	int r = store_new(o->store, o->settings, &l->store, e);
 	if (r < 0)
 		return r;
-	open_cache(l, o->settings);
+	open_cache(l, o);
 	r = start_prefetcher(l, o, e);
 	if (r < 0)
 		return r;

@@ -58,6 +58,7 @@ enum larderfs_prefetch { PREFETCH_AUTO, PREFETCH_NONE, PREFETCH_ALL };
 struct larderfs_options {
 	const char *store; /* URL */
 	const struct settings *settings;
+	const char *covers; /* the mountpoint that people see: no cache can be in it */
 	struct owner_policy owner;
 	enum larderfs_prefetch prefetch;
 };

@@ -142,6 +142,7 @@ static int make(struct run *run, struct error *e)
 	const struct larderfs_options lo = {
 		.store = o->store,
 		.settings = &o->said.settings,
+		.covers = mountpoint_name(&run->place),
 		.prefetch = prefetch_of(o->said.prefetch),
 		.owner = {o->said.preserve_owner, o->uid, o->gid},
 	};

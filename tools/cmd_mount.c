@@ -108,7 +108,8 @@ static int mount_writable(const struct options *o, struct error *e)
 	if (r == 0)
 		r = mountpoint_demand(o->arguments.data[o->arguments.len - 1], point, e);
 	if (r == 0)
-		r = overlay_home_make(o->upper_dir, o->settings.cache_dir, home, e);
+		r = overlay_home_make(
+			o->upper_dir, o->settings.cache_dir, point, home, e);
 	if (r < 0)
 		return r;
 	r = mount_parts(o, home, point, &kept, e);

@@ -16,6 +16,7 @@
 #include "fetch/base/json_out.h"
 #include "fetch/base/log.h"
 #include "fetch/base/output_file.h"
+#include "fetch/base/path_within.h"
 #include "fetch/chunk_cache.h"
 #include "fetch/pinned_source.h"
 #include "tools/command.h"
@@ -44,6 +45,7 @@ struct restore {
 	char *found;             /* owned: the key there is; NULL: a miss */
 	struct session session;
 	struct chunk_cache *cache; /* owned; NULL: none */
+	bool uncached; /* nothing is kept, not even what a foreign archive becomes */
 	uint64_t begun_ns;
 	struct progress progress;
 	struct unpack_progress last;
@@ -102,8 +104,8 @@ static int judge(
 
 static int load(struct restore *r, struct attempt *a, struct error *e)
 {
-	int code = open_archive(&r->session, &r->o->settings, r->found, a->object, false,
-		&a->archive, &a->local, e);
+	int code = open_archive(&r->session, &r->o->settings, r->found, a->object,
+		r->uncached, &a->archive, &a->local, e);
 	if (code < 0)
 		return code;
 	object_drop_tail(a->object);
@@ -237,13 +239,20 @@ static int restore_once(struct restore *r, struct error *e)
 	return code < 0 ? code : conclude(r, &a, e);
 }
 
-/* Without a cache everything is fetched: no reason to fail. */
+/* Without a cache everything is fetched: no reason to fail. One in the target would be:
+ * that has to be empty. */
 static void open_cache(struct restore *r)
 {
 	const struct settings *s = &r->o->settings;
 	struct error e = {0};
-	if (s->cache_dir && *s->cache_dir &&
-		chunk_cache_open(s->cache_dir, s->cache_size, &r->cache, &e) < 0)
+	if (!s->cache_dir || !*s->cache_dir)
+		return;
+	r->uncached = path_within(s->cache_dir, r->target);
+	if (r->uncached)
+		log_warning("going on without the chunk cache: '%s' is in the directory "
+			    "'%s'; give another with --cache-dir",
+			s->cache_dir, r->target);
+	else if (chunk_cache_open(s->cache_dir, s->cache_size, &r->cache, &e) < 0)
 		log_warning("%s; going on without a cache", e.text);
 }
 

@@ -17,6 +17,7 @@
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
 #include "fetch/base/log.h"
+#include "fetch/base/path_within.h"
 #include "tools/remove_tree.h"
 #include "tools/unmount.h"
 
@@ -88,14 +89,24 @@ static int make_below(const char *directory, char *ret)
 	return r;
 }
 
-int overlay_home_make(
-	const char *given, const char *cache_dir, char *ret, struct error *e)
+static int make_somewhere(const char *cache_dir, const char *point, char *ret)
 {
 	const char *const places[] = {cache_dir, getenv("XDG_RUNTIME_DIR"), "/tmp"};
-	int r = given ? make_below(given, ret) : -EOPNOTSUPP;
-	for (size_t i = 0; !given && r < 0 && i < sizeof(places) / sizeof(places[0]); i++)
-		if (places[i] && *places[i])
+	int r = -EOPNOTSUPP;
+	for (size_t i = 0; r < 0 && i < sizeof(places) / sizeof(places[0]); i++)
+		if (places[i] && *places[i] && !path_within(places[i], point))
 			r = make_below(places[i], ret);
+	return r;
+}
+
+int overlay_home_make(const char *given, const char *cache_dir, const char *point,
+	char *ret, struct error *e)
+{
+	if (given && path_within(given, point))
+		return error_set(e, -EINVAL,
+			"--upper-dir '%s' is in the mountpoint '%s', which will cover it",
+			given, point);
+	int r = given ? make_below(given, ret) : make_somewhere(cache_dir, point, ret);
 	if (r == 0)
 		return 0;
 	if (given && r != -EOPNOTSUPP)

@@ -22,11 +22,12 @@
 #include "fetch/base/error.h"
 #include "fetch/base/mounts.h"
 
-/* Makes a HOME with its three directories on a file system that can hold an upper layer:
- * below `given`, or (NULL) the first that will do of cache_dir (which may be "" or NULL),
- * $XDG_RUNTIME_DIR and /tmp. ret: PATH_MAX bytes. -EINVAL when none will do. */
-int overlay_home_make(
-	const char *given, const char *cache_dir, char *ret, struct error *e);
+/* Makes a HOME with its three directories, not in point, which the overlay will cover,
+ * and on a file system that can hold an upper layer: below `given`, or (NULL) the first
+ * that will do of cache_dir (which may be "" or NULL), $XDG_RUNTIME_DIR and /tmp. ret:
+ * PATH_MAX bytes. -EINVAL when none will do. */
+int overlay_home_make(const char *given, const char *cache_dir, const char *point,
+	char *ret, struct error *e);
 
 /* The path of one of HOME's directories. ret: PATH_MAX bytes. */
 void overlay_part(const char *home, const char *part, char *ret);

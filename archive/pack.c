@@ -185,6 +185,7 @@ static int begin_walk(struct pack *p, struct error *e)
 		.fixed_mtime = o->reproducible,
 		.mtime_s = o->reproducible_mtime_s,
 		.excludes = o->exclude ? p->excludes : NULL,
+		.cache = o->cache,
 		.warn = o->warn,
 		.arg = o->arg,
 	};

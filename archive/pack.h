@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "fetch/base/call.h"
 #include "fetch/base/digest.h"
@@ -40,6 +41,8 @@ struct pack_options {
 	const char *const *exclude; /* NULL-ended, NULL: none. gitignore-like: a pattern
 	                               without '/' matches names at any depth, with '/' paths
 	                               from the top; *, ?, [ ] do not match '/', ** does */
+	const struct stat *cache; /* the cache folder: left out where it is met, though not
+	                             when it is what is packed. NULL: none */
 	void (*warn)(void *arg, const char *sentence); /* NULL: silent */
 	void (*progress)(void *arg, const struct pack_progress *p); /* a few times a second */
 	void *arg;
@@ -55,7 +58,7 @@ struct pack_result {
 	uint64_t files;
 	uint64_t content_bytes;
 	uint64_t stored_bytes;
-	uint64_t left_out; /* sockets, devices, FIFOs: each was warned of */
+	uint64_t left_out; /* sockets, devices, FIFOs, the cache: each was warned of */
 };
 
 /* Packs what the open directory dirfd (borrowed) holds; name is for messages. call is

@@ -314,15 +314,22 @@ static int append(
 	return 0;
 }
 
-static const char *kind_of(mode_t mode)
+/* What it is that is in no archive; NULL: nothing of the kind. */
+static const char *misfit(const struct walk *w, const struct stat *st)
 {
+	const struct stat *cache = w->options.cache;
+	mode_t mode = st->st_mode;
+	if (cache && st->st_dev == cache->st_dev && st->st_ino == cache->st_ino)
+		return "Larder's cache folder";
+	if (S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode))
+		return NULL;
 	return S_ISSOCK(mode)                   ? "a socket"
 	       : S_ISFIFO(mode)                 ? "a FIFO"
 	       : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
 						: "of an unknown kind";
 }
 
-static void leave_out(struct walk *w, const char *name, mode_t mode)
+static void leave_out(struct walk *w, const char *name, const char *what)
 {
 	w->left_out++;
 	if (!w->options.warn)
@@ -330,7 +337,7 @@ static void leave_out(struct walk *w, const char *name, mode_t mode)
 	char label[LABEL_SIZE];
 	struct error sentence;
 	tree_label(w->tree, w->top, deepest(w)->entry, name, label, sizeof(label));
-	error_set(&sentence, 0, "'%s' is %s and is left out", label, kind_of(mode));
+	error_set(&sentence, 0, "'%s' is %s and is left out", label, what);
 	w->options.warn(w->options.arg, sentence.text);
 }
 
@@ -365,8 +372,9 @@ static int take_next(struct walk *w, bool *ret_appended, struct error *e)
 	*ret_appended = false;
 	if (excluded)
 		return 0;
-	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode)) {
-		leave_out(w, name, st.st_mode);
+	const char *what = misfit(w, &st);
+	if (what) {
+		leave_out(w, name, what);
 		return 0;
 	}
 	r = append(w, name, &st, e);

@@ -5,7 +5,8 @@
  * followed, so paths may be longer than PATH_MAX and the walk cannot be led elsewhere. At
  * most WALK_OPEN_MAX directories are open at a time; a directory that was closed for that
  * is reached again through "..", and must be the one it was. Mount points are crossed.
- * Hard links are told by device and inode. Sockets, devices and FIFOs are left out.
+ * Hard links are told by device and inode. Sockets, devices and FIFOs are left out, and
+ * so is the chunk cache.
  *
  * Memory beside the tree: the names of the directories on the way down from the root.
  */
@@ -14,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "archive/glob.h"
 #include "archive/tree.h"
@@ -25,7 +27,8 @@ struct walk_options {
 	bool keep_set_id; /* the set-id bits of files: kept with their owners */
 	bool fixed_mtime; /* every mtime becomes mtime_s */
 	int64_t mtime_s;
-	const struct glob_set *excludes;               /* borrowed; NULL: none */
+	const struct glob_set *excludes; /* borrowed; NULL: none */
+	const struct stat *cache;        /* borrowed: the cache folder; NULL: none */
 	void (*warn)(void *arg, const char *sentence); /* NULL: silent */
 	void *arg;
 };
@@ -45,7 +48,7 @@ DEFINE_CLEANUP(cleanup_walk, struct walk, walk_free);
  * names the entry. */
 int walk_next(struct walk *w, bool *ret_more, struct error *e);
 
-/* Sockets, devices and FIFOs so far. */
+/* What was left out so far, the cache folder as one. */
 uint64_t walk_left_out(const struct walk *w);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "archive/pack.h"
+#include "fetch/base/cache_folder.h"
 #include "fetch/base/json_out.h"
 #include "fetch/base/log.h"
 #include "fetch/base/output_file.h"
@@ -137,6 +138,7 @@ static int write_archive(void *arg, const void *data, size_t len, struct error *
 static int pack(struct commit *c, struct error *e)
 {
 	const struct options *o = c->o;
+	struct stat cache;
 	CLEANUP(word_vec_finish) struct word_vec exclude = {0};
 	struct pack_options options = {
 		.level = (int)o->level,
@@ -154,6 +156,8 @@ static int pack(struct commit *c, struct error *e)
 	if (r < 0)
 		return r;
 	options.exclude = exclude.data;
+	if (cache_folder_find(o->settings.cache_dir, &cache))
+		options.cache = &cache;
 	return pack_directory(c->fd, c->directory, &options, &c->session.call,
 		write_archive, c, &c->result, e);
 }

@@ -170,6 +170,16 @@ int cache_folder_open(const char *name, int *ret_fd, struct error *e)
 	return r;
 }
 
+bool cache_folder_find(const char *name, struct stat *ret)
+{
+	struct stat st;
+	CLEANUP(cleanup_close) int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 || fstat(dir, &st) < 0 || check_content(dir, name, NULL) < 0)
+		return false;
+	*ret = st;
+	return true;
+}
+
 /* To write the same twice does no harm, so nobody asks who began it. */
 void cache_folder_tag(int dir)
 {

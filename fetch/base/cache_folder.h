@@ -18,6 +18,9 @@
 #ifndef LARDER_FETCH_BASE_CACHE_FOLDER_H
 #define LARDER_FETCH_BASE_CACHE_FOLDER_H
 
+#include <stdbool.h>
+#include <sys/stat.h>
+
 #include "fetch/base/error.h"
 
 /* Opens the directory, making it where it is missing, and shuts others out: mode 0700.
@@ -25,6 +28,10 @@
  * somebody else, is no cache and not empty, may be written by others, or read by them and
  * cannot be closed; -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
 int cache_folder_open(const char *name, int *ret_fd, struct error *e);
+
+/* Looks only: is there a cache, or what could become one as it is empty? *ret then tells
+ * the directory from others. */
+bool cache_folder_find(const char *name, struct stat *ret);
 
 /* Lays the tag, as well as it goes, or finishes one that was begun. */
 void cache_folder_tag(int dir);

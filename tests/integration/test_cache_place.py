@@ -63,6 +63,27 @@ class CachePlace(WritableCase):
         self.run_ok("umount", ".cache")
         self.assert_nothing_left()
 
+    def test_no_cache_is_published(self):
+        self.run_ok("mount", "--key", "a", "./store", "mnt")
+        self.contents(self.path / "mnt")
+        self.run_ok("umount", "mnt")
+        self.assertIn("chunks", os.listdir(self.point / "larder"))
+        (self.point / "pip").mkdir()
+        (self.point / "pip/wheel").write_text("wheel\n")
+        result = self.cli.run("commit", "--key", "b", "./store", ".cache")
+        self.assertEqual((result.code, result.err), (0,
+            "larder: warning: '.cache/larder' is Larder's cache folder and is left out\n"))
+        self.run_ok("restore", "--key", "b", "./store", "out")
+        self.assertEqual(list(self.contents(self.path / "out")), ["pip", "pip/wheel"])
+
+    def test_what_is_no_cache_is_published(self):
+        """Whatever --cache-dir says."""
+        result = self.cli.run("commit", "--key", "b", "--cache-dir", "tree/lib", "./store",
+                              "tree")
+        self.assertEqual((result.code, result.err), (0, ""))
+        self.run_ok("restore", "--key", "b", "./store", "out")
+        self.assertEqual(self.contents(self.path / "out"), self.contents(self.tree))
+
     def test_a_restore_is_not_in_its_own_way(self):
         self.goes_without("restore", "--key", "a", "./store", ".cache")
         self.assertEqual(self.contents(self.point), self.contents(self.tree))

@@ -153,6 +153,23 @@ static void another_tag_is_left_as_it_is(void **state)
 	}
 }
 
+static void looking_for_one_makes_and_changes_nothing(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch mine = FOLDER("README");
+	CLEANUP(scratch_finish) struct scratch cache = FOLDER("chunks/00/x", "size");
+	struct stat st, same;
+	assert_false(cache_folder_find(mine.path, &st));
+	assert_false(cache_folder_find(scratch_path(&mine, "README"), &st));
+	assert_false(cache_folder_find(scratch_path(&mine, "missing"), &st));
+	assert_false(cache_folder_find("", &st));
+	assert_int_equal(scratch_count(&mine, ""), 1);
+	assert_true(cache_folder_find(cache.path, &st));
+	assert_int_equal(stat(cache.path, &same), 0);
+	assert_int_equal(st.st_ino, same.st_ino);
+	assert_int_equal(st.st_dev, same.st_dev);
+	assert_int_equal(mode_of(&cache), 0755);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -165,6 +182,7 @@ int main(void)
 		cmocka_unit_test(a_tag_that_was_begun_says_nothing_of_other_names),
 		cmocka_unit_test(a_tag_that_was_begun_is_finished),
 		cmocka_unit_test(another_tag_is_left_as_it_is),
+		cmocka_unit_test(looking_for_one_makes_and_changes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,25 @@ static void what_is_no_file_is_left_out_aloud(void **state)
 	assert_int_equal(walk_left_out(w), 2);
 }
 
+static void the_cache_folder_is_left_out_aloud(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	struct stat cache;
+	struct said said = {0};
+	scratch_write(&dir, "larder/chunks/00/x", "1");
+	scratch_write(&dir, "pip/larder/x", "1");
+	assert_int_equal(stat(scratch_path(&dir, "larder"), &cache), 0);
+	struct walk_options options = {.cache = &cache, .warn = note, .arg = &said};
+	assert_walk(&dir, &options, "./\npip/\npip/larder/\npip/larder/x\n");
+	assert_int_equal(said.warnings, 1);
+	assert_string_equal(
+		said.last, "'top/larder' is Larder's cache folder and is left out");
+	assert_int_equal(stat(dir.path, &cache), 0);
+	assert_walk(&dir, &options,
+		"./\nlarder/\nlarder/chunks/\nlarder/chunks/00/\nlarder/chunks/00/x\n"
+		"pip/\npip/larder/\npip/larder/x\n");
+}
+
 static void what_matches_is_excluded(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
@@ -373,6 +392,7 @@ int main(void)
 		cmocka_unit_test(other_names_of_an_inode_are_links),
 		cmocka_unit_test(a_link_that_is_alone_here_is_a_file),
 		cmocka_unit_test(what_is_no_file_is_left_out_aloud),
+		cmocka_unit_test(the_cache_folder_is_left_out_aloud),
 		cmocka_unit_test(what_matches_is_excluded),
 		cmocka_unit_test(only_user_xattrs_are_kept),
 		cmocka_unit_test(a_deep_tree_is_walked_up_again),

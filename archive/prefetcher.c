@@ -45,6 +45,22 @@ static struct link_facts link_of(const struct prefetching *f)
 	return link;
 }
 
+/* Under lock. True when that may make it wish for more. */
+static bool tell_room(struct prefetching *f)
+{
+	const struct prefetch_options *o = &f->options;
+	return o->room && readahead_tell_room(f->policy, o->room(o->arg));
+}
+
+static bool wishes(struct prefetching *f, struct readahead_wish *ret)
+{
+	struct link_facts link = link_of(f);
+	if (f->ended)
+		return false;
+	tell_room(f);
+	return readahead_next(f->policy, &link, ret);
+}
+
 /* Under lock: the next one that wishes for something, beginning with whose turn it is. */
 static struct prefetching *find_wish(struct prefetcher *p, struct readahead_wish *ret)
 {
@@ -52,8 +68,7 @@ static struct prefetching *find_wish(struct prefetcher *p, struct readahead_wish
 	if (!f)
 		return NULL;
 	do {
-		struct link_facts link = link_of(f);
-		if (!f->ended && readahead_next(f->policy, &link, ret)) {
+		if (wishes(f, ret)) {
 			p->turn = f->next;
 			return f;
 		}
@@ -215,7 +230,8 @@ static void see_miss(void *arg, uint32_t first, uint32_t count)
 		return;
 	struct link_facts link = link_of(f);
 	LOCK_SCOPE(&f->pool->lock);
-	if (readahead_miss(f->policy, &link, at, missing))
+	bool more = tell_room(f);
+	if (readahead_miss(f->policy, &link, at, missing) || more)
 		pthread_cond_signal(&f->pool->wished);
 }
 
@@ -242,7 +258,8 @@ static void see_demand(void *arg, uint32_t first, uint32_t count, uint64_t waite
 	uint64_t now = clock_monotonic_ns();
 	struct link_facts link = link_of(f);
 	LOCK_SCOPE(&f->pool->lock);
-	if (readahead_touch(f->policy, &link, now, first, count, waited_ns))
+	bool more = tell_room(f);
+	if (readahead_touch(f->policy, &link, now, first, count, waited_ns) || more)
 		pthread_cond_signal(&f->pool->wished);
 }
 
@@ -286,7 +303,6 @@ int prefetching_begin(struct prefetcher *p, struct reader *r,
 		.offsets = index_frame_offsets(ix),
 		.places = index_frame_places(ix),
 		.memory = options->memory,
-		.source_keeps = options->source_keeps,
 	};
 	struct prefetching *f = calloc(1, sizeof(*f));
 	if (!f)
@@ -298,6 +314,7 @@ int prefetching_begin(struct prefetcher *p, struct reader *r,
 		return -ENOMEM;
 	}
 	tell_parts(f->policy, ix);
+	tell_room(f);
 	if (options->all)
 		readahead_want_all(f->policy);
 	f->observer = (struct reader_observer){see_miss, see_wait, see_demand, f};

@@ -29,9 +29,12 @@ unsigned prefetcher_threads(const struct prefetcher *p);
 
 struct prefetch_options {
 	size_t memory; /* bytes of decoded frames ahead: less than the reader's budget */
-	bool source_keeps;    /* what passes the source is kept on disk */
 	bool all;             /* begin with bulk */
 	uint64_t patience_ns; /* for each range */
+
+	/* How many of the bytes that pass the source are kept on disk, from now on. NULL:
+	 * none. Called with the pool's lock held: it takes no lock, and waits for nothing. */
+	uint64_t (*room)(void *arg);
 
 	/* Is the frame on disk already? Then bulk leaves it out. NULL: unknown. Called by
 	 * the threads, without a lock. */

@@ -9,6 +9,7 @@
 #define GUESS_MIN      ((uint64_t)256 << 10)
 #define GUESS_MAX      ((uint64_t)512 << 10)
 #define CREDIT_MOST    ((uint64_t)4 << 20) /* guessed for one miss */
+#define GUESS_ROOM     ((uint64_t)1 << 30) /* several times what is guessed in vain */
 #define BULK_RANGE_MIN ((uint64_t)1 << 20)
 #define BULK_RANGE_MAX ((uint64_t)4 << 20)
 #define SURE           256
@@ -29,6 +30,7 @@ struct readahead {
 	uint8_t *marks; /* owned; enum mark a frame */
 	struct stream streams[STREAMS];
 	struct surroundings around;
+	uint64_t room;  /* bytes that are kept of what passes the source */
 	uint64_t clock; /* counts touches */
 	uint64_t faded_at_ns;
 	uint32_t bulk_at;   /* where to go on */
@@ -246,10 +248,36 @@ static void fade(struct readahead *ra, uint64_t now_ns, uint64_t half_life)
 		ra->faded_at_ns = now_ns;
 }
 
+static bool fits_into_memory(const struct readahead *ra)
+{
+	return decoded(ra, 0, ra->shape.frames) <= ra->shape.memory;
+}
+
+static bool source_keeps_all(const struct readahead *ra)
+{
+	return total(ra) <= ra->room;
+}
+
+static bool source_keeps_guesses(const struct readahead *ra)
+{
+	return source_keeps_all(ra) || ra->room >= GUESS_ROOM;
+}
+
 static bool bulk_is_possible(const struct readahead *ra)
 {
-	return ra->shape.source_keeps ||
-	       decoded(ra, 0, ra->shape.frames) <= ra->shape.memory;
+	return source_keeps_all(ra) || fits_into_memory(ra);
+}
+
+static bool guess_is_possible(const struct readahead *ra)
+{
+	return source_keeps_guesses(ra) || fits_into_memory(ra);
+}
+
+bool readahead_tell_room(struct readahead *ra, uint64_t bytes)
+{
+	bool more = bytes > ra->room;
+	ra->room = bytes;
+	return more;
 }
 
 void readahead_want_all(struct readahead *ra)
@@ -276,7 +304,7 @@ static void consider_bulk(struct readahead *ra, const struct link_facts *link,
 bool readahead_miss(struct readahead *ra, const struct link_facts *link, uint32_t first,
 	uint32_t count)
 {
-	if (ra->stats.bulk || ra->paused || !bulk_is_possible(ra))
+	if (ra->stats.bulk || ra->paused || !guess_is_possible(ra))
 		return false;
 	uint64_t credit = clamp(bytes_per_trip(link) * link->concurrency, 0, CREDIT_MOST);
 	/* Pieces of large files do not help who reads the small ones between them. */
@@ -335,12 +363,13 @@ static bool wish_for_surroundings(
 		.taken = TOUCHED | AHEAD | BULK | GUESSED,
 	};
 	uint64_t range = clamp(bytes_per_trip(link), GUESS_MIN, GUESS_MAX);
-	if (!surroundings_next(&ra->around, &map, range, &ret->first, &ret->count))
+	if (!guess_is_possible(ra) ||
+		!surroundings_next(&ra->around, &map, range, &ret->first, &ret->count))
 		return false;
 	for (uint32_t i = 0; i < ret->count; i++)
 		ra->marks[ret->first + i] |= GUESSED;
 	ra->stats.wished += ret->count;
-	ret->decode = !ra->shape.source_keeps;
+	ret->decode = !source_keeps_guesses(ra);
 	return true;
 }
 
@@ -394,7 +423,7 @@ static bool wish_for_bulk(
 		if (!n)
 			continue;
 		*ret = (struct readahead_wish){
-			.first = first, .count = n, .decode = !ra->shape.source_keeps};
+			.first = first, .count = n, .decode = !source_keeps_all(ra)};
 		return true;
 	}
 	return false;
@@ -406,7 +435,7 @@ bool readahead_next(
 	if (ra->paused)
 		return false;
 	return wish_for_streams(ra, link, ret) || wish_for_surroundings(ra, link, ret) ||
-	       (ra->stats.bulk && wish_for_bulk(ra, link, ret));
+	       (ra->stats.bulk && bulk_is_possible(ra) && wish_for_bulk(ra, link, ret));
 }
 
 /* A bulk that was under way looks at everything once more. */

@@ -19,7 +19,9 @@
  *
  * where waited (the time that readers have stood still) fades with a half-life of four
  * times the price, so that a slow trickle is no reason. Bulk needs a source that keeps
- * what passes (a disk cache), or an archive that fits into memory decoded.
+ * all that passes (a disk cache with room for it), or an archive that fits into memory
+ * decoded: what is fetched and dropped is fetched again. For guesses less room will do.
+ * Room may come and go; what needs it waits as long as it is not there.
  *
  * After a failure it wants nothing until a demand has succeeded. Not for several threads
  * at once. Memory: a byte a frame.
@@ -39,7 +41,6 @@ struct readahead_shape {
 		*offsets; /* borrowed; frames + 1: where each begins in the object */
 	const uint64_t *places; /* the same in the tar, so decoded */
 	size_t memory;          /* bytes of decoded frames that may lie ahead */
-	bool source_keeps;      /* stored bytes need to pass only once */
 };
 
 struct readahead_wish {
@@ -67,6 +68,10 @@ DEFINE_CLEANUP(cleanup_readahead, struct readahead, readahead_free);
 /* The frame is a piece of one large file: who reads it follows an order, or wants that
  * file. To be told before anything is touched. */
 void readahead_tell_part(struct readahead *ra, uint32_t frame);
+
+/* Of stored bytes that pass the source from now on, so many are kept (at first: none). True
+ * when there may be wishes that were not there before. */
+bool readahead_tell_room(struct readahead *ra, uint64_t bytes);
 
 /* Bulk from now on, whatever was touched. */
 void readahead_want_all(struct readahead *ra);

@@ -172,6 +172,13 @@ bool chunk_cache_writable(struct chunk_cache *c)
 	return atomic_load(&c->writable);
 }
 
+uint64_t chunk_cache_room(struct chunk_cache *c)
+{
+	if (!chunk_cache_writable(c))
+		return 0;
+	return c->max ? chunk_evict_target(c->max) : UINT64_MAX;
+}
+
 size_t chunk_cache_claim(struct chunk_cache *c, uint64_t table, size_t first,
 	size_t count, size_t *ret_busy)
 {

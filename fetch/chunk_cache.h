@@ -78,4 +78,8 @@ void chunk_cache_unclaim(
 /* False once writing has been turned off. */
 bool chunk_cache_writable(struct chunk_cache *c);
 
+/* Of bytes that are put from now on, so many stay until the next ones push them out; 0: none,
+ * UINT64_MAX: all. Takes no lock. */
+uint64_t chunk_cache_room(struct chunk_cache *c);
+
 #endif

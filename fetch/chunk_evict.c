@@ -179,7 +179,7 @@ int chunk_evict(int chunks, uint64_t limit, int64_t now_s, struct evict_result *
 	struct pass p = {.now_s = now_s, .bytes_by_age = ages};
 	int r = visit_chunks(&p, chunks);
 	if (r == 0 && limit && p.sum.bytes > limit) {
-		choose(&p, p.sum.bytes - limit / 10 * 9);
+		choose(&p, p.sum.bytes - chunk_evict_target(limit));
 		r = visit_chunks(&p, chunks);
 		inode_set_finish(&p.going);
 		if (r == 0 && p.sum.bytes > limit)

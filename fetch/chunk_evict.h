@@ -24,6 +24,12 @@ struct evict_result {
 	uint64_t removed; /* chunks */
 };
 
+/* What a pass leaves of a limit that it finds passed. */
+static inline uint64_t chunk_evict_target(uint64_t limit)
+{
+	return limit / 10 * 9;
+}
+
 /* chunks is a directory's descriptor (borrowed); limit in bytes, 0: remove nothing;
  * now_s: seconds since the epoch. 0; -ENOMEM; -errno of reading directories, or of
  * unlink(2) when that made it miss its target. */

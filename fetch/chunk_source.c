@@ -325,6 +325,12 @@ void chunk_source_unclaim(struct range_source *base, size_t first, size_t count)
 		chunk_cache_unclaim(s->cache, s->number, first, count);
 }
 
+uint64_t chunk_source_room(struct range_source *base)
+{
+	const struct chunk_source *s = (struct chunk_source *)base;
+	return s->cache && s->table.digests ? chunk_cache_room(s->cache) : 0;
+}
+
 bool chunk_source_cached(struct range_source *base, size_t i)
 {
 	struct chunk_source *s = (struct chunk_source *)base;

@@ -68,6 +68,9 @@ size_t chunk_source_claim(
 	struct range_source *s, size_t first, size_t count, size_t *ret_busy);
 void chunk_source_unclaim(struct range_source *s, size_t first, size_t count);
 
+/* How many bytes of chunks that are read from now on are kept: chunk_cache_room(). */
+uint64_t chunk_source_room(struct range_source *s);
+
 /* True when chunk i is in the cache now (no digest computed): for prefetch planning. */
 bool chunk_source_cached(struct range_source *s, size_t i);
 

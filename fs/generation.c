@@ -168,6 +168,12 @@ static bool is_on_disk(void *arg, uint32_t frame)
 	return chunk_source_cached(g->verified, frame);
 }
 
+static uint64_t room(void *arg)
+{
+	struct generation *g = arg;
+	return chunk_source_room(g->verified);
+}
+
 static uint32_t claim(void *arg, uint32_t first, uint32_t count, uint32_t *ret_busy)
 {
 	struct generation *g = arg;
@@ -190,10 +196,9 @@ static int begin_prefetching(struct generation *g, const struct supply *supply)
 		return 0;
 	const struct prefetch_options options = {
 		.memory = supply->frame_budget / 2,
-		.source_keeps = supply->cache && !index_is_plain(g->index) &&
-				chunk_cache_writable(supply->cache),
 		.all = supply->prefetch_all,
 		.patience_ns = supply->timeout_ns,
+		.room = room,
 		.on_disk = is_on_disk,
 		.claim = claim,
 		.unclaim = unclaim,

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import os
+import random
 import signal
 import subprocess
 import tarfile
@@ -316,6 +317,18 @@ class Failures(unittest.TestCase):
                self.home / "out", env=self.env)
         self.assertEqual((self.home / "out/large").read_bytes(), self.large)
         self.assert_bounded(restored)
+
+    def test_nothing_is_fetched_for_a_cache_without_room(self):
+        """Guesses and bulk would fetch everything twice: once to be dropped."""
+        pieces = list(range(0, LARGE, 1 << 20))
+        random.Random(4).shuffle(pieces)
+        for what in ("auto", "all"):
+            with Mount(STORE, f"--cache-dir={self.home / what}", "--cache-size=2M",
+                       f"--prefetch={what}", key="k", env=self.env) as mount:
+                for at in pieces:
+                    self.assert_right(mount, at)
+                self.assert_reads_whole(mount)
+                self.assertLessEqual(self.status(mount)["fetched_bytes"], 1.15 * LARGE)
 
     def test_a_damaged_cache(self):
         cache = self.home / "damaged"

@@ -63,8 +63,14 @@ static void fixture_finish(struct fixture *f)
 
 static const struct prefetch_options decoding = {
 	.memory = 32 * MIB, .patience_ns = DEADLINE_NONE};
+
+static uint64_t without_end(void *arg)
+{
+	return UINT64_MAX;
+}
+
 static const struct prefetch_options passing = {
-	.memory = MIB, .source_keeps = true, .all = true, .patience_ns = DEADLINE_NONE};
+	.memory = MIB, .room = without_end, .all = true, .patience_ns = DEADLINE_NONE};
 
 static struct prefetcher *pool_of(unsigned threads)
 {
@@ -228,6 +234,65 @@ static void bulk_reads_everything_once(void **state)
 	reader_stats(f.reader, &s);
 	assert_int_equal(s.decoded_frames, 0);
 	prefetching_end(q);
+}
+
+struct disk {
+	atomic_uint_least64_t room;
+	atomic_uint in_vain; /* times that it was asked for room and had none */
+	uint32_t holds;      /* a frame */
+};
+
+static bool is_held(void *arg, uint32_t frame)
+{
+	const struct disk *d = arg;
+	return frame == d->holds;
+}
+
+static uint64_t room_of(void *arg)
+{
+	struct disk *d = arg;
+	uint64_t room = atomic_load(&d->room);
+	if (!room)
+		atomic_fetch_add(&d->in_vain, 1);
+	return room;
+}
+
+static void see_bulk_go_on(bool last_is_on_disk)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	scripted_hold(&f.source);
+	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(1);
+	/* No stream goes on behind the last frame. */
+	uint32_t last = f.frames - 1;
+	struct disk disk = {
+		.room = UINT64_MAX, .holds = last_is_on_disk ? last : UINT32_MAX};
+	struct prefetch_options options = passing;
+	options.room = room_of;
+	options.on_disk = is_held;
+	options.arg = &disk;
+	struct prefetching *q = begin(&f, p, &options);
+	scripted_wait_held(&f.source, 1);
+	atomic_store(&disk.room, 0);
+	scripted_release(&f.source);
+	while (!atomic_load(&disk.in_vain))
+		sched_yield();
+	struct readahead_stats s;
+	prefetching_stats(q, &s); /* the worker asked under this lock, and sleeps now */
+	assert_int_equal(scripted_reads(&f.source), 1);
+	atomic_store(&disk.room, UINT64_MAX);
+	assert_int_equal(read_frame(&f, last), 0);
+	uint64_t total = index_frame_offsets(archive_index(f.archive))[f.frames];
+	while (bytes_read(&f) < total)
+		sched_yield();
+	prefetching_end(q);
+}
+
+/* A demand that misses tells of it, and so does one that is met from the disk. */
+static void bulk_goes_on_when_there_is_room_again(void **state)
+{
+	see_bulk_go_on(false);
+	see_bulk_go_on(true);
 }
 
 static bool every_other(void *arg, uint32_t frame)
@@ -411,6 +476,7 @@ int main(void)
 		cmocka_unit_test(ranges_are_read_in_parallel),
 		cmocka_unit_test(a_range_that_a_demand_waits_for_is_hurried),
 		cmocka_unit_test(bulk_reads_everything_once),
+		cmocka_unit_test(bulk_goes_on_when_there_is_room_again),
 		cmocka_unit_test(what_is_on_disk_is_left_out),
 		cmocka_unit_test(bulk_leaves_out_what_others_read),
 		cmocka_unit_test(it_ends_at_once),

@@ -37,10 +37,10 @@ static void fixture_init_of(struct fixture *f, uint32_t frames, uint64_t frame_s
 		.offsets = f->offsets,
 		.places = f->places,
 		.memory = 64 * MIB,
-		.source_keeps = source_keeps,
 	};
 	f->ra = readahead_new(&shape);
 	assert_non_null(f->ra);
+	readahead_tell_room(f->ra, source_keeps ? UINT64_MAX : 0);
 }
 
 static void fixture_init(
@@ -527,6 +527,71 @@ static void a_failure_pauses_until_a_demand_succeeds(void **state)
 	assert_int_equal(f.wished[first.first + first.count - 1], 1);
 }
 
+/* What the disk cannot take any more would be fetched twice. */
+static void bulk_waits_while_there_is_no_room(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 800, 256 * KIB, true);
+	readahead_want_all(f.ra);
+	struct readahead_wish w;
+	assert_true(readahead_next(f.ra, &cloud, &w));
+	assert_false(w.decode);
+	readahead_tell_room(f.ra, 0);
+	assert_false(readahead_next(f.ra, &cloud, &w));
+	assert_true(readahead_tell_room(f.ra, 200 * MIB)); /* just so much */
+	assert_int_equal(grant(&f) + w.count, 800);
+}
+
+static void bulk_needs_room_for_the_whole_object(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 800, 256 * KIB, true);
+	readahead_tell_room(f.ra, 200 * MIB - 1);
+	assert_int_equal(touches_until_bulk(&f), 800);
+	readahead_want_all(f.ra);
+	assert_false(stats_of(&f).bulk);
+}
+
+/* It is decoded then, and memory keeps it. */
+static void what_fits_into_memory_needs_no_room(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 80, 256 * KIB, true);
+	readahead_want_all(f.ra);
+	readahead_tell_room(f.ra, 0);
+	struct readahead_wish w;
+	for (uint32_t left = 80; left; left -= w.count) {
+		assert_true(readahead_next(f.ra, &cloud, &w));
+		assert_true(w.decode);
+	}
+}
+
+static void a_miss_waits_for_room_too(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 1000, 100 * KIB, true);
+	assert_true(readahead_miss(f.ra, &f.link, 500, 1));
+	readahead_tell_room(f.ra, 0);
+	assert_int_equal(grant(&f), 0);
+	assert_false(readahead_miss(f.ra, &f.link, 300, 1));
+}
+
+/* Of what is guessed not much is in vain: that much is kept long enough by a cache that is
+ * smaller than the object. */
+static void guesses_need_less_room_than_the_object(void **state)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		CLEANUP(fixture_finish) struct fixture f;
+		fixture_init(&f, 20000, 100 * KIB, true);
+		readahead_tell_room(f.ra, 1024 * MIB - k);
+		assert_int_equal(readahead_miss(f.ra, &f.link, 500, 1), k == 0);
+		struct readahead_wish w;
+		assert_int_equal(readahead_next(f.ra, &f.link, &w), k == 0);
+		if (k == 0)
+			assert_false(w.decode);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -550,6 +615,11 @@ int main(void)
 		cmocka_unit_test(a_trickle_is_no_reason_for_bulk),
 		cmocka_unit_test(a_faster_link_waits_less_and_pays_less),
 		cmocka_unit_test(bulk_needs_a_place_to_keep_it),
+		cmocka_unit_test(bulk_waits_while_there_is_no_room),
+		cmocka_unit_test(bulk_needs_room_for_the_whole_object),
+		cmocka_unit_test(what_fits_into_memory_needs_no_room),
+		cmocka_unit_test(a_miss_waits_for_room_too),
+		cmocka_unit_test(guesses_need_less_room_than_the_object),
 		cmocka_unit_test(all_is_wished_from_the_start_when_told),
 		cmocka_unit_test(around_a_miss_is_guessed_while_it_is_waited_for),
 		cmocka_unit_test(not_too_much_is_guessed_for_one_miss),

@@ -18,14 +18,17 @@
  * passes the limit, one process (the holder of DIR/lock, tried, never waited for) removes
  * the least recently used down to 90 % (fetch/chunk_evict.h), in a thread of its own, so
  * that no reader waits for it. Until it is done, puts begin up to an eighth above the
- * limit, and are dropped beyond; what they add behind its back has it look again. A full,
- * read-only or failing disk turns writing off for this process, with one debug line; reads
- * go on.
+ * limit, and are dropped beyond; what they add behind its back has it look again.
  *
- * All functions are thread-safe. The one mutex guards the evictor's handle, and the tally
- * has one for its numbers; both are leaves and not held over I/O. The evicting thread is
- * joined by chunk_cache_free(), which therefore may take as long as an eviction: about a
- * second for 100,000 chunks.
+ * On a disk that is full, read-only or fails, and after DIR was removed, this process stops
+ * writing, and tells so; reads go on. A minute later one put opens DIR anew by its path, with
+ * the checks of an opening, and tries; when it is written, writing goes on, else the next try
+ * is another minute later.
+ *
+ * All functions but chunk_cache_on_pause() are thread-safe. The one mutex guards the
+ * evictor's handle, and the tally has one for its numbers; both are leaves and not held over
+ * I/O. The evicting thread is joined by chunk_cache_free(), which therefore may take as long
+ * as an eviction: about a second for 100,000 chunks.
  */
 #ifndef LARDER_FETCH_CHUNK_CACHE_H
 #define LARDER_FETCH_CHUNK_CACHE_H
@@ -48,6 +51,13 @@ int chunk_cache_open(
 	const char *dir, uint64_t max_bytes, struct chunk_cache **ret, struct error *e);
 void chunk_cache_free(struct chunk_cache *c);
 DEFINE_CLEANUP(cleanup_chunk_cache, struct chunk_cache, chunk_cache_free);
+
+/* Writing pauses, for the reason `code`; 0: it goes on. Called by any thread that puts, or by
+ * the evictor, with no lock held. */
+typedef void chunk_cache_pause_fn(void *arg, const char *dir, int code);
+
+/* To be called before anything is put. 0; -errno: writing pauses already, for this reason. */
+int chunk_cache_on_pause(struct chunk_cache *c, chunk_cache_pause_fn *fn, void *arg);
 
 /* Reads the chunk into buf when it is there, exactly as long as it has to be, and proved.
  * 0; -ENOENT: not there, or not readable; -EBADMSG: it was there, wrong, and has been
@@ -75,7 +85,7 @@ size_t chunk_cache_claim(struct chunk_cache *c, uint64_t table, size_t first,
 void chunk_cache_unclaim(
 	struct chunk_cache *c, uint64_t table, size_t first, size_t count);
 
-/* False once writing has been turned off. */
+/* False while writing pauses. */
 bool chunk_cache_writable(struct chunk_cache *c);
 
 /* Of bytes that are put from now on, so many stay until the next ones push them out; 0: none,

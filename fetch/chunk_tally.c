@@ -1,9 +1,11 @@
 #include "fetch/chunk_tally.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "fetch/base/bytes.h"
 #include "fetch/base/cleanup.h"
@@ -165,6 +167,22 @@ uint64_t tally_total(struct tally *t)
 {
 	LOCK_SCOPE(&t->lock);
 	return shift(t->total, t->pending);
+}
+
+int tally_move(struct tally *t, int fresh)
+{
+	struct errand forgotten;
+	struct record r = {0};
+	tally_change(t, 0);
+	if (!enter(t, 0, &forgotten))
+		return -EBUSY;
+	int code = dup3(fresh, t->fd, O_CLOEXEC) < 0 ? -errno : 0;
+	bool there = record_read(t->fd, &r);
+	LOCK_SCOPE(&t->lock);
+	t->busy = false;
+	see(t, &r);
+	t->counted = there;
+	return code;
 }
 
 bool tally_wants_scan(struct tally *t, uint64_t limit, int64_t now_s)

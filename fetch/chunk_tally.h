@@ -47,6 +47,11 @@ struct tally {
 void tally_init(struct tally *t, int fd);
 void tally_finish(struct tally *t); /* puts pending changes into the file */
 
+/* Counts in another file from now on, which comes under fd's old number; `fresh` stays the
+ * caller's. Changes that the old one was not told of go there first, or are forgotten. 0;
+ * -EBUSY: a thread is at the file; -errno of dup3(2). */
+int tally_move(struct tally *t, int fresh);
+
 /* Adds (or takes away) bytes. */
 void tally_change(struct tally *t, int64_t bytes);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fetch/base/path_within.h"
 
@@ -44,6 +45,28 @@ static void on_denied(void *arg, const char *key)
 	complain_once(&l->complaints, LOG_WARNING, key, -EACCES, sentence);
 }
 
+static void on_cache_pause(void *arg, const char *dir, int code)
+{
+	struct larderfs *l = arg;
+	char sentence[ERROR_TEXT_SIZE];
+	if (code == 0) {
+		log_info("cache folder '%s' is written again", dir);
+		return;
+	}
+	snprintf(sentence, sizeof(sentence),
+		"nothing more is kept in cache folder '%s' for now: %s", dir,
+		strerror(-code));
+	complain(&l->complaints, LOG_WARNING, dir, code, sentence);
+}
+
+/* One that is read-only from the start was laid so. */
+static void watch_cache(struct larderfs *l, const char *dir)
+{
+	int r = chunk_cache_on_pause(l->cache, on_cache_pause, l);
+	if (r < 0 && r != -EROFS)
+		on_cache_pause(l, dir, r);
+}
+
 /* The cache is a help, not a need. In the mountpoint it would be out of reach once the
  * mount is there, and after a miss it would lie in what has to stay empty. */
 static void open_cache(struct larderfs *l, const struct larderfs_options *o)
@@ -58,6 +81,8 @@ static void open_cache(struct larderfs *l, const struct larderfs_options *o)
 			directory, o->covers);
 	else if (chunk_cache_open(directory, o->settings->cache_size, &l->cache, &e) < 0)
 		log_warning("going on without the chunk cache: %s", e.text);
+	else
+		watch_cache(l, directory);
 }
 
 /* As many ranges ahead as there are connections, less one that demands find free. */
@@ -210,7 +235,6 @@ void larderfs_free(struct larderfs *l)
 	keyspace_free(l->keyspace);
 	watcher_finish(&l->watcher);
 	requests_finish(&l->requests);
-	complaints_finish(&l->complaints);
 	feeder_finish(&l->feeder);
 	setbacks_finish(&l->setbacks);
 	gate_finish(&l->gate);
@@ -219,6 +243,7 @@ void larderfs_free(struct larderfs *l)
 	decoders_finish(&l->decoders);
 	prefetcher_free(l->prefetcher);
 	chunk_cache_free(l->cache);
+	complaints_finish(&l->complaints);
 	store_free(l->store);
 	free(l);
 }

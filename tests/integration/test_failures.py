@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -264,10 +265,25 @@ class Failures(unittest.TestCase):
     def assert_reads_whole(self, mount):
         self.assertEqual((mount.path / "large").read_bytes(), self.large)
 
+    def assert_told_once(self, mount, why):
+        told = json.loads(os.getxattr(mount.path, "user.larder.status"))["trouble"]
+        self.assertIn("nothing more is kept in cache folder", told)
+        self.assertIn(why, told)
+        self.assertEqual(mount.log().count(told), 1)
+
     def test_a_full_disk(self):
         disk = self.disk("2m")
-        self.assert_reads_whole(self.mount(cache=disk / "cache"))
-        self.assert_reads_whole(self.mount(cache=disk / "cache"))
+        for _ in range(2):
+            mount = self.mount(cache=disk / "cache")
+            self.assert_reads_whole(mount)
+            self.assert_told_once(mount, "No space left on device")
+
+    def test_a_cache_that_is_removed(self):
+        cache = self.home / "removed"
+        mount = self.mount(cache=cache)
+        shutil.rmtree(cache)
+        self.assert_reads_whole(mount)
+        self.assert_told_once(mount, "No such file or directory")
 
     def put_foreign(self):
         packed = self.home / "foreign.tar.gz"
@@ -297,7 +313,9 @@ class Failures(unittest.TestCase):
         with Mount(STORE, f"--cache-dir={disk / 'cache'}", key="k", env=self.env) as mount:
             self.assert_reads_whole(mount)
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        self.assert_reads_whole(self.mount(cache=disk / "cache"))
+        mount = self.mount(cache=disk / "cache")
+        self.assert_reads_whole(mount)
+        self.assertNotIn("nothing more is kept", mount.log())  # it was laid so
         self.assert_reads_whole(self.mount(cache=disk / "none"))
 
     def assert_bounded(self, cache):

@@ -710,7 +710,7 @@ static void who_loses_a_temporary_file_loses_a_chunk(void **state)
 	assert_int_equal(tally_of(&dir), CHUNK);
 }
 
-static void a_cache_that_is_removed_is_not_written_any_more(void **state)
+static void a_cache_that_is_removed_is_not_written_at_once(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
 	struct chunk_cache *c = open_cache(&dir, 0);
@@ -942,7 +942,7 @@ int main(void)
 		cmocka_unit_test(old_temporary_files_are_swept),
 		cmocka_unit_test(what_is_not_named_so_is_not_swept),
 		cmocka_unit_test(who_loses_a_temporary_file_loses_a_chunk),
-		cmocka_unit_test(a_cache_that_is_removed_is_not_written_any_more),
+		cmocka_unit_test(a_cache_that_is_removed_is_not_written_at_once),
 		cmocka_unit_test(a_full_or_read_only_disk_is_only_read),
 		cmocka_unit_test(threads_share_it),
 		cmocka_unit_test(what_one_process_claims_others_leave_out),

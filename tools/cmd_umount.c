@@ -22,6 +22,9 @@ static int prepare_keep(const char *wanted, const char *path, const char *home, 
 		r = mount_facts_of(path, &facts, e);
 	if (r < 0 || strcmp(facts.type, "overlay") != 0 || !mounted_find(path, &m))
 		return r;
+	r = mounted_demand_alive(path, e);
+	if (r < 0 && r != -ENOTCONN) /* of what is gone, some may still be whole */
+		return r;
 	return upper_complete(home, &m, e);
 }
 

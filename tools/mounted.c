@@ -7,8 +7,10 @@
 #include <sys/xattr.h>
 
 #include "fetch/base/cleanup.h"
+#include "fetch/base/mount_ask.h"
 #include "fetch/base/mounts.h"
 #include "tools/overlay.h"
+#include "tools/session.h"
 
 bool mounted_find(const char *path, struct mounted *ret)
 {
@@ -28,13 +30,17 @@ bool mounted_find(const char *path, struct mounted *ret)
 int mounted_demand_none(const char *path, struct error *e)
 {
 	struct mounted m;
-	return mounted_find(path, &m) ? mountpoint_refuse(m.point, m.daemon, e) : 0;
+	if (!mounted_find(path, &m))
+		return 0;
+	return mountpoint_refuse(m.point, m.daemon, session_signal_fd(), e);
 }
 
 int mounted_demand_alive(const char *path, struct error *e)
 {
 	struct mounted m;
-	return mounted_find(path, &m) ? mount_demand_alive(m.point, m.daemon, e) : 0;
+	if (!mounted_find(path, &m))
+		return 0;
+	return mount_demand_alive(m.point, m.daemon, session_signal_fd(), e);
 }
 
 bool mounted_is_writable(const struct mounted *m)
@@ -46,7 +52,7 @@ bool mounted_is_writable(const struct mounted *m)
 static char *status_of(const struct mounted *m)
 {
 	CLEANUP(cleanup_free) char *text = calloc(1, XATTR_SIZE_MAX + 1);
-	if (!text || getxattr(m->daemon, "user.larder.status", text, XATTR_SIZE_MAX) < 0)
+	if (!text || getxattr(m->daemon, MOUNT_STATUS, text, XATTR_SIZE_MAX) < 0)
 		return NULL;
 	return steal_pointer(text);
 }

@@ -20,10 +20,11 @@ struct mounted {
 bool mounted_find(const char *path, struct mounted *ret);
 
 /* Demands that nothing of Larder's is mounted on path, whose larderfs may be gone or not.
- * 0; -EINVAL with what to do. */
+ * 0; -EINVAL with what to do; -ECANCELED after a signal. */
 int mounted_demand_none(const char *path, struct error *e);
 
-/* Demands that, if something is, its larderfs is not gone. 0; -ENOTCONN with what to do. */
+/* Demands that, if something is, its larderfs is not gone, and not stuck. 0; -ENOTCONN or
+ * -ETIMEDOUT with what to do; -ECANCELED after a signal. */
 int mounted_demand_alive(const char *path, struct error *e);
 
 /* Is it the overlay of a writable mount? */

@@ -328,16 +328,16 @@ int overlay_dispose(const char *home, const char *keep, bool lazy, struct error 
 	int r = mount_facts_of(lower, &facts, e);
 	if (r == 0 && facts.mounted)
 		r = lazy ? unmount(lower, true, e) : unmount_lower(lower, e);
-	if (r < 0)
+	bool gone = r == 0 || r == -ETIMEDOUT; /* the mount, if not its daemon */
+	if (!gone)
 		return error_prefix(e,
 			       *keep ? "what was written stays in '%s': "
 				     : "'%s' stays: ",
 			       home),
 		       r;
-	if (*keep)
-		r = keep_upper(home, keep, e);
-	if (r < 0)
-		return r;
-	r = remove_tree(home);
-	return r < 0 ? error_set_errno(e, r, "cannot remove '%s'", home) : 0;
+	int cleared = *keep ? keep_upper(home, keep, e) : 0;
+	if (cleared < 0)
+		return cleared;
+	cleared = remove_tree(home);
+	return cleared < 0 ? error_set_errno(e, cleared, "cannot remove '%s'", home) : r;
 }

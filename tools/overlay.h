@@ -44,8 +44,9 @@ bool overlay_home_of(const char *point, char *ret);
 int overlay_check_keep(const char *home, const char *wanted, char *ret, struct error *e);
 
 /* After the overlay is unmounted: unmounts the lower one, moves the upper layer to keep
- * (unless ""), and removes the rest. What cannot be kept stays in HOME, and the sentence
- * says so. unmount_lower()'s errors, -errno of rename(2) and unlink(2). */
+ * (unless ""), and removes the rest, also when the daemon has not ended in time. What cannot
+ * be kept stays in HOME, and the sentence says so. unmount_lower()'s errors, -errno of
+ * rename(2) and unlink(2). */
 int overlay_dispose(const char *home, const char *keep, bool lazy, struct error *e);
 
 #endif

@@ -12,13 +12,13 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fetch/base/call.h"
 #include "fetch/base/cleanup.h"
 #include "fetch/base/exit_code.h"
 #include "fetch/base/io.h"
+#include "fetch/base/mount_ask.h"
 #include "fetch/base/mounts.h"
 #include "fetch/json.h"
 #include "tools/session.h"
@@ -38,16 +38,22 @@ static bool is_larderfs(pid_t pid)
 	       !strcmp(name, "larderfs\n");
 }
 
-/* A descriptor for the daemon behind the mount, or -1 when it is dead or will not say.
- * The kernel answers stat(2) of a dead daemon's mount from its cache, but not this. */
-static int open_daemon(const char *path, bool *ret_dead)
+/* The daemon behind a mount, as far as it tells of itself. */
+struct daemon {
+	int fd; /* owned: of pidfd_open(2); -1: unknown */
+	bool dead;
+	bool mute; /* it did not answer in time */
+};
+
+static void daemon_finish(struct daemon *d)
 {
-	CLEANUP(cleanup_free) char *text = malloc(XATTR_SIZE_MAX);
-	ssize_t len = text ? getxattr(path, "user.larder.status", text, XATTR_SIZE_MAX) : 0;
-	*ret_dead = len < 0 && errno == ENOTCONN;
+	cleanup_close(&d->fd);
+}
+
+static int open_daemon(const char *status, size_t len)
+{
 	int64_t pid;
-	if (len <= 0 || json_get_integer(text, (size_t)len, "pid", &pid) < 0 ||
-		pid <= 0 || pid > INT_MAX)
+	if (json_get_integer(status, len, "pid", &pid) < 0 || pid <= 0 || pid > INT_MAX)
 		return -1;
 	int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
 	if (fd >= 0 && !is_larderfs((pid_t)pid)) /* fd holds the number: look now */
@@ -55,11 +61,33 @@ static int open_daemon(const char *path, bool *ret_dead)
 	return fd;
 }
 
-static int wait_for_end(int daemon, const char *path, struct error *e)
+/* The kernel answers stat(2) of a dead daemon's mount from its cache, but not this. 0 or
+ * -ECANCELED. */
+static int find_daemon(const char *path, struct daemon *ret, struct error *e)
 {
-	if (daemon < 0)
+	CLEANUP(cleanup_free) char *status = NULL;
+	size_t len;
+	int r = mount_ask(path, MOUNT_STATUS, session_signal_fd(), &status, &len);
+	if (r == -ECANCELED)
+		return error_set(e, r, "interrupted; '%s' stays mounted", path);
+	*ret = (struct daemon){
+		.fd = r < 0 ? -1 : open_daemon(status, len),
+		.dead = r == -ENOTCONN,
+		.mute = r == -ETIMEDOUT,
+	};
+	return 0;
+}
+
+static int wait_for_end(const struct daemon *d, const char *path, struct error *e)
+{
+	if (d->mute)
+		return error_set(e, -ETIMEDOUT,
+			"'%s' is unmounted, but its daemon did not answer, and may not "
+			"have ended",
+			path);
+	if (d->fd < 0)
 		return 0;
-	struct pollfd fds[] = {{.fd = daemon, .events = POLLIN},
+	struct pollfd fds[] = {{.fd = d->fd, .events = POLLIN},
 		{.fd = session_signal_fd(), .events = POLLIN}};
 	uint64_t deadline = clock_monotonic_ns() + GONE_NS;
 	for (;;) {
@@ -177,20 +205,24 @@ int unmount(const char *path, bool lazy, struct error *e)
 			      : error_set_errno(e, -errno, "cannot unmount '%s'", path);
 }
 
+/* in_use: even while it is. */
+static int unmount_and_wait(const char *path, bool in_use, struct error *e)
+{
+	CLEANUP(daemon_finish) struct daemon d = {.fd = -1};
+	int r = find_daemon(path, &d, e);
+	if (r == 0)
+		r = unmount(path, in_use || d.dead, e);
+	return r < 0 ? r : wait_for_end(&d, path, e);
+}
+
 int unmount_larderfs(const char *path, bool lazy, struct error *e)
 {
 	if (lazy)
 		return unmount(path, true, e);
-	bool dead;
-	CLEANUP(cleanup_close) int daemon = open_daemon(path, &dead);
-	int r = unmount(path, dead, e);
-	return r < 0 ? r : wait_for_end(daemon, path, e);
+	return unmount_and_wait(path, false, e);
 }
 
 int unmount_lower(const char *path, struct error *e)
 {
-	bool dead;
-	CLEANUP(cleanup_close) int daemon = open_daemon(path, &dead);
-	int r = unmount(path, true, e);
-	return r < 0 ? r : wait_for_end(daemon, path, e);
+	return unmount_and_wait(path, true, e);
 }

@@ -15,7 +15,8 @@ int unmount(const char *path, bool lazy, struct error *e);
 
 /* The same for a mount of larderfs: a dead daemon's goes even while it is in use, and a
  * living one has ended afterwards. lazy: the daemon is not asked, since it may be stuck,
- * and not waited for. Also -ETIMEDOUT, and -ECANCELED after a signal. */
+ * and not waited for. Also -ETIMEDOUT, also of one that
+ * does not answer, and -ECANCELED after a signal. */
 int unmount_larderfs(const char *path, bool lazy, struct error *e);
 
 /* The larderfs that only an overlay looks at. Whoever still looks through that (its own

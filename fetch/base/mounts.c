@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
+#include "fetch/base/mount_ask.h"
 
 #define MOUNTINFO_MAX (16u << 20) /* bytes */
 #define LINKS_MAX     40          /* in a row, as the kernel has it */
@@ -233,21 +233,35 @@ static int check_empty(const char *path, struct error *e)
 	return 0;
 }
 
-int mount_demand_alive(const char *path, const char *daemon, struct error *e)
+int mount_demand_alive(const char *path, const char *daemon, int stop, struct error *e)
 {
 	/* stat(2) may still be answered by the kernel, from what it has cached */
-	if (getxattr(daemon, "user.larder.status", NULL, 0) >= 0 || errno != ENOTCONN)
+	CLEANUP(cleanup_free) char *text = NULL;
+	size_t len;
+	int r = mount_ask(daemon, MOUNT_STATUS, stop, &text, &len);
+	switch (r) {
+	case -ENOTCONN:
+		return error_set(e, r,
+			"'%s' is mounted by a larderfs that is gone; 'larder umount %s' "
+			"clears it away",
+			path, path);
+	case -ETIMEDOUT:
+		return error_set(e, r,
+			"'%s' is mounted by a larderfs that does not answer; 'larder "
+			"umount --lazy %s' clears it away",
+			path, path);
+	case -ECANCELED:
+		return error_set(e, r, "interrupted while asking '%s'", path);
+	default:
 		return 0;
-	return error_set(e, -ENOTCONN,
-		"'%s' is mounted by a larderfs that is gone; 'larder umount %s' clears it "
-		"away",
-		path, path);
+	}
 }
 
-int mountpoint_refuse(const char *path, const char *daemon, struct error *e)
+int mountpoint_refuse(const char *path, const char *daemon, int stop, struct error *e)
 {
-	if (mount_demand_alive(path, daemon, e) < 0)
-		return -EINVAL;
+	int r = mount_demand_alive(path, daemon, stop, e);
+	if (r < 0)
+		return r == -ECANCELED ? r : -EINVAL;
 	return error_set(e, -EINVAL,
 		"'%s' is a mount of larderfs already; 'larder umount %s' unmounts it",
 		path, path);
@@ -263,7 +277,7 @@ static int check_not_mounted(const char *path, struct error *e)
 		return r;
 	if (!facts.mounted || strcmp(facts.type, "fuse.larderfs") != 0)
 		return 0;
-	return mountpoint_refuse(path, path, e);
+	return mountpoint_refuse(path, path, -1, e);
 }
 
 int mountpoint_demand(const char *path, char *ret, struct error *e)

@@ -41,12 +41,14 @@ int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type),
 int mountpoint_resolve(const char *path, char *ret, struct error *e);
 
 /* Demands that the larderfs behind a mount on path still answers; daemon: where it would,
- * which is path itself, or below an overlay. 0; -ENOTCONN with what to do. */
-int mount_demand_alive(const char *path, const char *daemon, struct error *e);
+ * which is path itself, or below an overlay; stop: as mount_ask() has it. 0; -ENOTCONN or
+ * -ETIMEDOUT with what to do; -ECANCELED. */
+int mount_demand_alive(
+	const char *path, const char *daemon, int stop, struct error *e);
 
 /* Says that Larder has mounted something on path already, and whether what answers at
- * `daemon` still does. Always -EINVAL. */
-int mountpoint_refuse(const char *path, const char *daemon, struct error *e);
+ * `daemon` still does. -EINVAL; -ECANCELED. */
+int mountpoint_refuse(const char *path, const char *daemon, int stop, struct error *e);
 
 /* Demands a directory that is empty and no mount of larderfs, to be mounted on. ret:
  * PATH_MAX bytes, absolute and without symlinks. 0; -EINVAL with the sentence. */

@@ -179,6 +179,38 @@ class Umount(unittest.TestCase):
         self.run_ok("umount", "--lazy", "mnt")
         self.assertEqual(mounts_at(self.point), [])
 
+    def stop(self, daemon):
+        signal.pidfd_send_signal(daemon, signal.SIGSTOP)
+        self.addCleanup(self.kill, daemon)
+
+    def test_a_stuck_daemon_is_given_up(self):
+        self.stop(self.mount("--key", "a"))
+        commands = ((124, "mnt'", "status", "mnt"),
+                    (124, f"{self.point}'", "commit", "--key", "new", "./store", "mnt"),
+                    (2, f"{self.point}'", "mount", "./store", "mnt"))
+        for child, code, named in [(self.cli.start(*words), code, named)
+                                   for code, named, *words in commands]:
+            out, err = child.communicate(timeout=60)
+            self.assertEqual((child.returncode, out, err.count(b"\n")), (code, b"", 1), err)
+            self.assertIn(f"does not answer; 'larder umount --lazy {named}", err.decode())
+        self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
+        self.assert_refused(124, "is unmounted, but its daemon did not answer", "umount", "mnt")
+        self.assertEqual(mounts_at(self.point), [])
+
+    def test_a_signal_ends_the_asking_of_a_stuck_daemon(self):
+        self.stop(self.mount())
+        for command, said in (("umount", b"interrupted; '%s' stays mounted"),
+                              ("status", b"interrupted while asking 'mnt'")):
+            with self.subTest(command=command):
+                child = self.cli.start(command, "mnt")
+                asked = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+                wait_until(asked.read_text, "somebody asks", child=None)
+                child.send_signal(signal.SIGINT)
+                out, err = child.communicate(timeout=60)
+                self.assertEqual((child.returncode, out), (130, b""), err)
+                self.assertIn(said.replace(b"%s", bytes(self.point)), err)
+                self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
+
     def test_mountpoints_that_will_not_do(self):
         (self.home.path / "full").mkdir()
         (self.home.path / "full" / "file").touch()

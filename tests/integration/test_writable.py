@@ -256,6 +256,18 @@ class Writable(WritableCase):
         self.assertEqual(result.code, 0, result)
         self.assert_nothing_left()
 
+    def test_a_stuck_daemon_is_cleared_away_unless_it_is_asked_for_content(self):
+        self.mount()
+        (self.point / "new").write_text("new\n")
+        pid = json.loads(self.run_ok("status", "--json", "mnt").out)["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        self.assert_refused(124, "does not answer", "umount", "--keep-upper", "kept", "mnt")
+        self.assertEqual(len(mounts_at(self.point)), 1)
+        self.assertFalse((self.path / "kept").exists())
+        self.assert_refused(124, "its daemon did not answer", "umount", "mnt")
+        self.assert_nothing_left()
+
     def assert_not_mounted_on(self, why, restoring):
         """Neither mounted on nor unpacked to, which exits with `restoring`."""
         before = mounts_at(self.point)

@@ -91,5 +91,5 @@ int content_verify(int fd, const struct tree_entry *entry)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	bool same = st.st_ino == entry->inode && tree_stamp(&st) == entry->stamp;
-	return same ? 0 : -EBUSY;
+	return same || tree_is_relinked(entry, &st) ? 0 : -EBUSY;
 }

@@ -18,8 +18,8 @@ int content_open(
  * and not read. 0; -EBUSY when the file ends before; -errno. */
 int content_read(int fd, uint64_t offset, size_t len, bool sparse, void *buf);
 
-/* To be called after the last read: 0, or -EBUSY when the file is not what the walk saw;
- * -errno of fstat(2). */
+/* To be called after the last read: 0, or -EBUSY when the file is not what the walk saw, as
+ * far as its inode tells: tree_is_relinked() passes; -errno of fstat(2). */
 int content_verify(int fd, const struct tree_entry *entry);
 
 #endif

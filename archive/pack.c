@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "archive/dir_cache.h"
+#include "archive/doubts.h"
 #include "archive/frame_queue.h"
 #include "archive/index_writer.h"
 #include "archive/pack_tail.h"
@@ -44,6 +45,8 @@ struct pack {
 	struct thread_vec workers;
 	size_t dirs_each; /* descriptors of a worker, for directories */
 	struct index_frame_vec frames; /* written to the sink */
+	struct frame_plan_vec plans;   /* of the same */
+	struct doubt_vec doubts;
 	struct pack_result result;     /* as far as it is known */
 	struct pack_progress progress;
 	uint64_t next_progress_ns; /* monotonic */
@@ -175,6 +178,8 @@ static void finish(struct pack *p)
 	glob_set_free(p->excludes);
 	tree_free(p->tree);
 	index_frame_vec_finish(&p->frames);
+	frame_plan_vec_finish(&p->plans);
+	doubt_vec_finish(&p->doubts);
 }
 
 static int begin_walk(struct pack *p, struct error *e)
@@ -292,6 +297,8 @@ static int write_frame(struct pack *p, const struct frame_slot *slot, struct err
 		.digest = slot->frame.digest,
 	};
 	int r = index_frame_vec_push(&p->frames, frame);
+	if (r == 0)
+		r = frame_plan_vec_push(&p->plans, slot->plan);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot pack '%s'", p->name);
 	p->progress.packed_bytes += slot->plan.content;
@@ -346,6 +353,20 @@ static int write_frames(struct pack *p, struct error *e)
 	return 0;
 }
 
+/* Content is looked at later, xattrs now. Of further names the first one tells. */
+static int verify_relinked(struct pack *p, int parent, uint32_t i)
+{
+	const struct tree_entry *entry = tree_entry(p->tree, i);
+	CLEANUP(cleanup_free) struct xattrs *now = NULL;
+	if (entry->primary != TREE_NO_LINK)
+		return 0;
+	int r = xattrs_read(parent, entry->name, &now);
+	if (r < 0)
+		return r == -ENOMEM ? r : -EBUSY;
+	return xattrs_equal(entry->xattrs, now) ? doubts_add(&p->doubts, p->tree, i)
+						: -EBUSY;
+}
+
 static int verify_entry(struct pack *p, struct dir_cache *dirs, uint32_t i)
 {
 	const struct tree_entry *entry = tree_entry(p->tree, i);
@@ -361,7 +382,56 @@ static int verify_entry(struct pack *p, struct dir_cache *dirs, uint32_t i)
 	 * it from memory (Documentation/filesystems/overlayfs.rst, "Inode properties"). */
 	bool same = (st.st_mode & S_IFMT) == (entry->mode & S_IFMT) &&
 		    tree_stamp(&st) == entry->stamp;
-	return same ? 0 : -EBUSY;
+	if (same)
+		return 0;
+	return tree_is_relinked(entry, &st) ? verify_relinked(p, parent, i) : -EBUSY;
+}
+
+static int refuse_changed(const struct pack *p, uint32_t i, struct error *e)
+{
+	char label[600];
+	tree_label(p->tree, p->name, i, NULL, label, sizeof(label));
+	return error_set(e, -EBUSY, "'%s' changed while it was being packed", label);
+}
+
+static int compare_frame(
+	const struct pack *p, size_t i, const struct frame_slot *slot, struct error *e)
+{
+	if (slot->result < 0) {
+		error_copy(e, &slot->error);
+		return slot->result;
+	}
+	if (digest_equal(&slot->frame.digest, &p->frames.data[i].digest))
+		return 0;
+	return refuse_changed(p, doubts_confirmed(&p->doubts, p->tree, &slot->plan), e);
+}
+
+static int verify_frame(struct pack *p, size_t i, struct error *e)
+{
+	struct frame_slot *slot;
+	int r = call_check(p->call);
+	while (r == 0 && !(slot = frame_queue_peek(p->queue)))
+		r = frame_queue_wait(p->queue, p->call);
+	if (r < 0)
+		return give_up(p, r, e);
+	r = compare_frame(p, i, slot, e);
+	frame_queue_pop(p->queue);
+	return r;
+}
+
+/* The same plan makes the same bytes of the same files. */
+static int verify_doubts(struct pack *p, struct error *e)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < p->plans.len; i++)
+		if (doubts_concern(&p->doubts, &p->plans.data[i]))
+			r = frame_queue_add(p->queue, &p->plans.data[i], 1);
+	if (r < 0)
+		return error_set_errno(e, r, "cannot pack '%s'", p->name);
+	for (size_t i = 0; r == 0 && i < p->plans.len; i++)
+		if (doubts_concern(&p->doubts, &p->plans.data[i]))
+			r = verify_frame(p, i, e);
+	return r;
 }
 
 /* When all has been read, all must still be what the walk saw: then it was so at one
@@ -377,14 +447,12 @@ static int verify_tree(struct pack *p, struct error *e)
 		r = verify_entry(p, dirs, i);
 		if (r == 0 && i % VERIFIED_AT_ONCE == 0 && (r = call_check(p->call)) < 0)
 			return give_up(p, r, e);
-		if (r == -EBUSY) {
-			char label[600];
-			tree_label(p->tree, p->name, i, NULL, label, sizeof(label));
-			return error_set(
-				e, r, "'%s' changed while it was being packed", label);
-		}
+		if (r == -EBUSY)
+			return refuse_changed(p, i, e);
 	}
-	return r < 0 ? error_set_errno(e, r, "cannot pack '%s'", p->name) : 0;
+	if (r < 0)
+		return error_set_errno(e, r, "cannot pack '%s'", p->name);
+	return verify_doubts(p, e);
 }
 
 static int write_tail(struct pack *p, struct error *e)
@@ -402,9 +470,9 @@ static int pack(struct pack *p, struct error *e)
 		return r;
 	count_entry(p, 0);
 	r = write_frames(p, e);
-	stop_workers(p);
 	if (r == 0)
 		r = verify_tree(p, e);
+	stop_workers(p);
 	if (r == 0)
 		r = write_tail(p, e);
 	if (r == 0 && p->options->progress)

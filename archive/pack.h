@@ -3,13 +3,15 @@
  *
  * Threads: the caller's walks the tree, cuts it into frames and writes finished frames to
  * the sink in order; `threads` workers read files and compress. Memory is bounded by
- * 8 x (threads + 1) compressed frames of at most 1 MiB, and 100 bytes and a name for each
+ * 8 x (threads + 1) compressed frames of at most 1 MiB, and 110 bytes and a name for each
  * entry of the tree, whatever the directory holds.
  *
  * The directory must hold still: every file's size, mtime, ctime and inode are compared
  * before and after it is read, and those of all entries but the inode once more when all
  * has been read, so that what is published was so at one moment; a difference is -EBUSY
- * naming the file.
+ * naming the file. But hard links to its files may come and go elsewhere, as those of a
+ * package manager's store do: where they explain another ctime, the file's frames are made
+ * once more, and must be the same.
  */
 #ifndef LARDER_ARCHIVE_PACK_H
 #define LARDER_ARCHIVE_PACK_H

@@ -183,11 +183,28 @@ static uint64_t mix(uint64_t h, uint64_t value)
 	return h ^ h >> 29;
 }
 
-uint64_t tree_stamp(const struct stat *st)
+/* Size and mtime. */
+static uint64_t mix_content(const struct stat *st)
 {
 	uint64_t h = mix(0x6c617264, (uint64_t)st->st_size);
 	h = mix(h, (uint64_t)st->st_mtim.tv_sec);
-	h = mix(h, (uint64_t)st->st_mtim.tv_nsec);
-	h = mix(h, (uint64_t)st->st_ctim.tv_sec);
+	return mix(h, (uint64_t)st->st_mtim.tv_nsec);
+}
+
+uint64_t tree_stamp(const struct stat *st)
+{
+	uint64_t h = mix(mix_content(st), (uint64_t)st->st_ctim.tv_sec);
 	return mix(h, (uint64_t)st->st_ctim.tv_nsec);
+}
+
+uint64_t tree_facts(const struct stat *st)
+{
+	uint64_t h = mix(mix_content(st), st->st_mode);
+	return mix(h, (uint64_t)st->st_uid << 32 | st->st_gid);
+}
+
+bool tree_is_relinked(const struct tree_entry *entry, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_ino == entry->inode &&
+	       (entry->linked || st->st_nlink > 1) && tree_facts(st) == entry->facts;
 }

@@ -2,7 +2,7 @@
  * The tree: what the walk found, in the order of the tar.
  *
  * Entries are numbered from 0, the root; a directory comes before what it holds, and what
- * it holds comes sorted by name, each followed by what it holds itself. Memory: 96 bytes
+ * it holds comes sorted by name, each followed by what it holds itself. Memory: 104 bytes
  * an entry and its name, in blocks that never move.
  *
  * One thread appends. Others may read an entry once they have learned of it through a
@@ -34,6 +34,7 @@ struct tree_entry {
 	uint64_t place;  /* where a file's content begins in the tar */
 	int64_t mtime_s; /* as it goes into the archive */
 	uint64_t stamp;  /* tree_stamp() of what the walk saw */
+	uint64_t facts;  /* tree_facts() of it */
 	uint64_t inode;
 	uint8_t digest[TREE_DIGEST]; /* of a file's content */
 	uint32_t mtime_ns;
@@ -42,6 +43,7 @@ struct tree_entry {
 	uint32_t primary; /* hard links: the inode's first entry; else TREE_NO_LINK */
 	uint16_t mode;    /* st_mode as it goes into the archive */
 	uint8_t name_len;
+	bool linked; /* it had more names than this one */
 };
 
 struct tree;
@@ -81,5 +83,12 @@ void tree_label(const struct tree *t, const char *top, uint32_t i, const char *c
 
 /* What changes whenever an inode does: size, mtime and ctime in one number. */
 uint64_t tree_stamp(const struct stat *st);
+
+/* What stays when a hard link is made or removed: size, mtime, mode and owner in one. */
+uint64_t tree_facts(const struct stat *st);
+
+/* Is this the regular file that the walk saw as `entry`, with another ctime that hard links
+ * explain, made or removed elsewhere? Its xattrs and content may be others. */
+bool tree_is_relinked(const struct tree_entry *entry, const struct stat *st);
 
 #endif

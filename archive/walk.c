@@ -198,6 +198,8 @@ static void fill_facts(
 	entry->size = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0;
 	entry->inode = st->st_ino;
 	entry->stamp = tree_stamp(st);
+	entry->facts = tree_facts(st);
+	entry->linked = st->st_nlink > 1;
 	entry->mtime_s = w->options.fixed_mtime ? w->options.mtime_s : st->st_mtim.tv_sec;
 	entry->mtime_ns = w->options.fixed_mtime ? 0 : (uint32_t)st->st_mtim.tv_nsec;
 }
@@ -236,7 +238,8 @@ static int find_primary(struct walk *w, struct tree_entry *entry, const struct s
 	int r = link_map_meet(&w->links, st->st_dev, st->st_ino, self, &first);
 	if (r < 0 || first == self)
 		return r;
-	if (tree_entry(w->tree, first)->stamp != entry->stamp)
+	const struct tree_entry *primary = tree_entry(w->tree, first);
+	if (primary->stamp != entry->stamp && !tree_is_relinked(primary, st))
 		return -EBUSY;
 	entry->primary = first;
 	return 0;

@@ -94,6 +94,13 @@ int xattrs_build(struct xattr *attributes, size_t count, struct xattrs **ret)
 	return 0;
 }
 
+bool xattrs_equal(const struct xattrs *a, const struct xattrs *b)
+{
+	if (!a || !b)
+		return a == b;
+	return a->len == b->len && !memcmp(a->data, b->data, a->len);
+}
+
 static ssize_t list_names(const struct place *p, char *list, size_t size)
 {
 #ifdef SYS_listxattrat

@@ -36,6 +36,9 @@ bool xattrs_next(const struct xattrs *x, size_t *cursor, struct xattr *ret);
  * -ENOMEM. Reorders the array. */
 int xattrs_build(struct xattr *attributes, size_t count, struct xattrs **ret);
 
+/* NULL: none. */
+bool xattrs_equal(const struct xattrs *a, const struct xattrs *b);
+
 /* Reads those of `name` in the open directory dirfd, of a file or directory, without
  * following a symlink; with name "", those of what dirfd itself is. *ret is NULL when
  * there are none or the file system has none; else free() it. 0, -E2BIG, -ENOMEM,

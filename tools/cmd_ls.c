@@ -142,15 +142,15 @@ static void print_directory(const struct index *ix, uint32_t directory, bool jso
 		puts(count ? "\n]" : "[]");
 }
 
-/* "" for the root, however many slashes people type around a path. */
-static void trim_path(const char *path, char *ret, size_t size)
+/* "" for the root, however many slashes people type around a path. NULL when out of memory;
+ * else free() it. */
+static char *trim_path(const char *path)
 {
-	while (*path == '/')
-		path++;
+	path += strspn(path, "/");
 	size_t len = strlen(path);
 	while (len && path[len - 1] == '/')
 		len--;
-	snprintf(ret, size, "%.*s", (int)len, path);
+	return strndup(path, len);
 }
 
 struct opened {
@@ -188,9 +188,10 @@ static int list_files(
 		r = session_find(s, &keys, open_key, &f, e);
 	if (r < 0)
 		return r;
-	char trimmed[4096];
+	CLEANUP(cleanup_free) char *trimmed = trim_path(path);
 	uint32_t entry;
-	trim_path(path, trimmed, sizeof(trimmed));
+	if (!trimmed)
+		return -ENOMEM;
 	const struct index *ix = archive_index(f.archive);
 	session_only_prints();
 	r = index_find(ix, trimmed, &entry);

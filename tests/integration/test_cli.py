@@ -487,6 +487,8 @@ class OnAFolder(unittest.TestCase):
         text = self.cli.run("ls", "--key", "a", "./store", "link").out
         self.assertTrue(text.endswith("link -> sub/hello\n"), text)
         self.assertEqual(self.cli.run("ls", "--key", "a", "./store", "none").code, 3)
+        long = self.cli.run("ls", "--key", "a", "./store", "sub" + "/" * 5000 + "none")
+        self.assertEqual((long.code, long.out), (3, ""), long)
         self.assertEqual(self.cli.run("ls", "--key", "b", "./store").code, 3)
 
     def test_a_name_cannot_drive_the_terminal(self):

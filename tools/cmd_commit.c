@@ -28,6 +28,7 @@ struct commit {
 	struct key_choice keys;  /* owned */
 	const char *key;         /* borrowed from keys */
 	const char *directory;   /* borrowed */
+	int64_t epoch_s;         /* of --reproducible */
 	int fd;                  /* owned: directory */
 	struct mounted mounted;  /* what Larder has mounted there */
 	unsigned versions;       /* that it had shown at the beginning; 0: nothing is mounted */
@@ -144,11 +145,12 @@ static int pack(struct commit *c, struct error *e)
 		.level = (int)o->level,
 		.preserve_owner = o->preserve_owner,
 		.reproducible = o->reproducible,
+		.reproducible_mtime_s = c->epoch_s,
 		.warn = warn,
 		.progress = note_progress,
 		.arg = c,
 	};
-	int r = read_epoch(&options.reproducible_mtime_s, e);
+	int r = 0;
 	for (size_t i = 0; r == 0 && i < o->exclude.len; i++)
 		r = word_vec_push(&exclude, o->exclude.data[i]);
 	if (r == 0)
@@ -347,6 +349,8 @@ int cmd_commit(const struct options *o, struct error *e)
 		.begun_ns = clock_monotonic_ns(),
 	};
 	int r = check_options(o, e);
+	if (r == 0 && o->reproducible)
+		r = read_epoch(&c.epoch_s, e);
 	if (r == 0)
 		r = session_keys(o, &c.keys, e);
 	if (r < 0)

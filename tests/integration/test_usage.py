@@ -164,6 +164,15 @@ class Usage(unittest.TestCase):
         self.assertEqual(self.cli.run("-V").out, self.cli.run("--version").out)
         self.assertEqual(self.cli.run("-V").code, 0)
 
+    def test_an_epoch_is_for_reproducible(self):
+        """Then it is looked at first, also where there is nothing to publish."""
+        env = {"SOURCE_DATE_EPOCH": "yesterday"}
+        result = self.cli.run("commit", "--reproducible", "--key", "a", "./full", "tree", env=env)
+        self.refused(result=result)
+        self.assertIn("SOURCE_DATE_EPOCH wants seconds since 1970, not 'yesterday'", result.err)
+        result = self.cli.run("commit", "--key", "b", "./full", "tree", env=env)
+        self.assertEqual((result.code, result.err), (0, ""), result)
+
     def test_stores(self):
         for name, full in FULL.items():
             if full[0] != "./store":

@@ -372,6 +372,18 @@ class Writable(WritableCase):
         self.assertIn("\ncache-hit=true\n", (self.path / "out").read_text())
         self.run_ok("umount", "mnt")
 
+    def test_it_is_mounted_though_nobody_takes_the_line(self):
+        for words in ((), ("--writable",)):
+            for to in (">/dev/full", ">&-", "| true"):
+                with self.subTest(words=words, to=to):
+                    done = subprocess.run(
+                        ["bash", "-o", "pipefail", "-c", f'"$0" "$@" {to}', self.cli.path,
+                         "mount", *words, "--key", "a", "./store", "mnt"],
+                        env=self.cli.env, cwd=self.path, capture_output=True, timeout=60)
+                    self.assertEqual((done.returncode, done.stderr), (0, b""))
+                    self.assertEqual((self.point / "gone").read_text(), "gone\n")
+                    self.run_ok("umount", "mnt")
+
     def test_what_cannot_be_told_is_not_mounted(self):
         self.assert_refused(1, "'/dev/full'", "mount", "--writable", "--output", "/dev/full",
                             "--key", "a", "./store", "mnt")

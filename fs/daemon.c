@@ -12,13 +12,11 @@
 #include "fetch/base/exit_code.h"
 #include "fetch/base/io.h"
 #include "fetch/base/log.h"
+#include "fetch/base/process.h"
 
 void daemon_close_inherited(void)
 {
-	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null",
-				O_RDWR); /* takes the lowest that is free: this one */
+	occupy_standard_streams();
 	close_range(3, ~0U, 0);
 }
 

@@ -161,6 +161,7 @@ static int help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	occupy_standard_streams();
 	if (argc < 2) {
 		help_overview();
 		return EXIT_USAGE;

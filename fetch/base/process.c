@@ -1,8 +1,10 @@
 #include "fetch/base/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static unsigned long files_before; /* set before threads start */
 
@@ -12,6 +14,14 @@ int harden_process(void)
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
 		return -errno;
 	return 0;
+}
+
+/* Opened the wrong way round. open(2) takes the lowest number that is free. */
+void occupy_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 int raise_open_files(void)

@@ -1,6 +1,6 @@
 /*
- * What a process does to itself before its threads start: it hides its memory, for it
- * will hold secrets, and takes the descriptors that it may have.
+ * What a process does to itself before its threads start: it sees to its standard streams,
+ * hides its memory, for it will hold secrets, and takes the descriptors that it may have.
  */
 #ifndef LARDER_FETCH_BASE_PROCESS_H
 #define LARDER_FETCH_BASE_PROCESS_H
@@ -12,6 +12,11 @@
  * group id. Side effects: /proc/PID belongs to root, so a user namespace's id maps must
  * be written by another process; no debugger attaches. 0 or -errno. */
 int harden_process(void);
+
+/* For the beginning of main(): of the standard streams, those that were closed are opened, so
+ * that what is opened later (a socket, a directory) has not their numbers and is not written
+ * to in their place. They still fail as closed ones do, with EBADF. */
+void occupy_standard_streams(void);
 
 /* Raises the soft limit of open files to the hard one. For the main() of a process that
  * opens what others have it open, and has no use for select(2). 0 or -errno. */

@@ -4,6 +4,7 @@ answers it waits for."""
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -61,6 +62,19 @@ class Silence(unittest.TestCase):
                 larder.kill()
         self.assertEqual(larder.returncode, 128 + signal.SIGINT)
         self.assertLess(time.monotonic() - begin, seconds)
+
+    @unittest.skipUnless(os.geteuid() == 0, "the process hides its descriptors")
+    def test_closed_streams_are_nothing_that_it_opens(self):
+        self.origin.fall_silent(lambda request: True, 1)
+        words = ["exists", "--key=k", "--no-sign-request", f"s3://{BUCKET}"]
+        with subprocess.Popen(["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', self.cli.path, *words],
+                              env=self.cli.env, cwd=self.home) as larder:
+            try:
+                self.assertTrue(self.origin.all_wait.wait(30))
+                self.assertEqual([os.readlink(f"/proc/{larder.pid}/fd/{fd}") for fd in range(3)],
+                                 ["/dev/null"] * 3)
+            finally:
+                larder.kill()
 
     def test_verify(self):
         tree = self.home / "tree"

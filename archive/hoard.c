@@ -38,6 +38,11 @@ void hoard_leave(struct hoard *h, struct keeper *k)
 		h->hand = k->next != k ? k->next : NULL;
 }
 
+static bool is_beyond(ptrdiff_t bytes, size_t bound)
+{
+	return bytes > 0 && (size_t)bytes > bound;
+}
+
 /* Under lock. Twice around: the first time may only take away the flags. */
 static void make_room(struct hoard *h)
 {
@@ -45,22 +50,24 @@ static void make_room(struct hoard *h)
 	const struct keeper *start = h->hand;
 	unsigned rounds = 0;
 	while (h->hand && rounds < 2) {
-		size_t now = atomic_load(&h->bytes);
-		if (now <= goal)
+		ptrdiff_t now = atomic_load(&h->bytes);
+		if (!is_beyond(now, goal))
 			return;
 		struct keeper *k = h->hand;
 		h->hand = k->next;
 		rounds += h->hand == start;
 		if (!atomic_exchange(&k->used, false))
-			k->yield(k->arg, now - goal);
+			k->yield(k->arg, (size_t)now - goal);
 	}
 }
 
 /* Who gives back tells so while the lock is held, perhaps by this very thread. */
 void hoard_tell(struct hoard *h, size_t before, size_t now)
 {
-	size_t sum = atomic_fetch_add(&h->bytes, now - before) + (now - before);
-	if (now <= before || sum <= h->limit || pthread_mutex_trylock(&h->lock) != 0)
+	ptrdiff_t more = (ptrdiff_t)now - (ptrdiff_t)before;
+	ptrdiff_t sum = atomic_fetch_add(&h->bytes, more) + more;
+	if (more <= 0 || !is_beyond(sum, h->limit) ||
+		pthread_mutex_trylock(&h->lock) != 0)
 		return;
 	make_room(h);
 	pthread_mutex_unlock(&h->lock);

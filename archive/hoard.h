@@ -32,13 +32,15 @@ struct hoard {
 	pthread_mutex_t lock;
 	struct keeper *hand; /* who is asked next; NULL: there are none; under lock */
 	size_t limit;        /* bytes */
-	atomic_size_t bytes; /* kept now */
+	/* Told of: below 0 for a moment where what went is told before it came. */
+	atomic_ptrdiff_t bytes;
 };
 
 void hoard_init(struct hoard *h, size_t limit);
 void hoard_finish(struct hoard *h); /* all have left */
 
-/* yield and arg are set. k is borrowed, and not asked any more once it has left. */
+/* yield and arg are set. k is borrowed, and not asked any more once it has left. From now on
+ * it may be asked at any moment: what it keeps by then has been told. */
 void hoard_join(struct hoard *h, struct keeper *k);
 void hoard_leave(struct hoard *h, struct keeper *k);
 

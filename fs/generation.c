@@ -74,8 +74,8 @@ static void join_hoard(
 	if (!g->tail)
 		return;
 	g->tail_keeper = (struct keeper){.yield = yield_tail, .arg = g};
-	hoard_join(hoard, &g->tail_keeper);
 	hoard_tell(hoard, 0, tail_source_held(g->tail));
+	hoard_join(hoard, &g->tail_keeper);
 }
 
 static void leave_hoard(struct generation *g)

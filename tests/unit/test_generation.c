@@ -11,6 +11,19 @@
 
 #define LENGTH 100000 /* bytes of each key's one file */
 
+static bool crowded; /* another thread needs room whenever a keeper joins */
+
+void __real_hoard_join(struct hoard *h, struct keeper *k);
+void __wrap_hoard_join(struct hoard *h, struct keeper *k);
+void __wrap_hoard_join(struct hoard *h, struct keeper *k)
+{
+	__real_hoard_join(h, k);
+	if (!crowded)
+		return;
+	hoard_tell(h, 0, 2 * h->limit);
+	hoard_tell(h, 2 * h->limit, 0);
+}
+
 static void put(struct shelf *s, const char *key, uint32_t seed, unsigned char *content)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
@@ -81,10 +94,38 @@ static void the_tail_of_an_idle_key_goes(void **state)
 	decoders_finish(&decoders);
 }
 
+/* Who needs room may ask a keeper for it at the moment that it joins. */
+static void a_tail_may_go_as_soon_as_it_has_come(void **state)
+{
+	static unsigned char content[LENGTH];
+	CLEANUP(shelf_finish) struct shelf s;
+	struct hoard hoard;
+	struct decoders decoders;
+	struct opened o;
+	hoard_init(&hoard, LENGTH * 3 / 2);
+	shelf_init(&s);
+	decoders_init(&decoders);
+	s.supply.hoard = &hoard;
+	s.supply.decoders = &decoders;
+	s.supply.frame_budget = 1;
+	put(&s, "key", 1, content);
+	crowded = true;
+	shelf_open(&s, "key", &o);
+	crowded = false;
+	assert_int_equal(atomic_load(&hoard.bytes), 0);
+	expect(o.g, content);
+	assert_in_range(s.store->reads, 1, 10);
+	opened_close(&o);
+	assert_int_equal(atomic_load(&hoard.bytes), 0);
+	hoard_finish(&hoard);
+	decoders_finish(&decoders);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_tail_of_an_idle_key_goes),
+		cmocka_unit_test(a_tail_may_go_as_soon_as_it_has_come),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

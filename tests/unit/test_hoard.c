@@ -141,6 +141,20 @@ static void who_takes_more_while_room_is_made_goes_on(void **state)
 	assert_int_equal(atomic_load(&f.hoard.bytes), 150);
 }
 
+/* A thread notes what it keeps under its own lock and tells without it: what another one
+ * gave back of that may have been told by then. */
+static void what_went_may_be_told_before_it_came(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	keep(&f.pantries[0], 10);
+	hoard_tell(&f.hoard, 100, 0);
+	keep(&f.pantries[1], 5);
+	assert_int_equal(f.pantries[0].asked + f.pantries[1].asked, 0);
+	hoard_tell(&f.hoard, 0, 100);
+	assert_int_equal(atomic_load(&f.hoard.bytes), 15);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -150,6 +164,7 @@ int main(void)
 		cmocka_unit_test(what_is_in_use_stays_and_the_search_ends),
 		cmocka_unit_test(who_has_left_is_not_asked),
 		cmocka_unit_test(who_takes_more_while_room_is_made_goes_on),
+		cmocka_unit_test(what_went_may_be_told_before_it_came),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

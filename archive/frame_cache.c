@@ -116,13 +116,22 @@ void frame_conclude(struct frame_cache *c, struct frame *f, enum frame_state sta
 	pthread_cond_broadcast(&f->changed);
 }
 
-static bool evict(struct frame_cache *c)
+static bool is_touched(const struct frame_cache *c, uint32_t frame)
 {
-	struct frame *f = c->oldest;
-	if (!f)
-		return false;
+	return c->touched[frame / 8] >> frame % 8 & 1;
+}
+
+static void evict(struct frame_cache *c, struct frame *f)
+{
 	list_remove(c, f);
 	frame_free(c, f);
+}
+
+static bool evict_oldest(struct frame_cache *c)
+{
+	if (!c->oldest)
+		return false;
+	evict(c, c->oldest);
 	return true;
 }
 
@@ -176,25 +185,45 @@ static size_t empty_idle(struct frame_cache *c)
 	return len;
 }
 
-/* Frames used last longest ago, of at least so many bytes. False: there were none. */
-static bool evict_some(struct frame_cache *c, size_t bytes)
+/* The frame that somebody demanded last, of those without references. */
+static const struct frame *latest(const struct frame_cache *c)
+{
+	const struct frame *f = c->newest;
+	while (f && !is_touched(c, f->number))
+		f = f->older;
+	return f;
+}
+
+/* Frames used last longest ago, of at least so many bytes. Unless all may go, neither the one
+ * that is being read nor what nobody has demanded yet: that was put there before what was read
+ * last, and is wanted sooner. False: there were none. */
+static bool evict_some(struct frame_cache *c, size_t bytes, bool all)
 {
 	LOCK_SCOPE(&c->lock);
+	const struct frame *kept = latest(c);
 	size_t before = c->arena.used;
 	bool some = false;
-	while (before - c->arena.used < bytes && evict(c))
+	for (struct frame *f = c->oldest, *newer; f; f = newer) {
+		newer = f->newer;
+		if (before - c->arena.used >= bytes)
+			break;
+		if (!all && (f == kept || !is_touched(c, f->number)))
+			continue;
+		evict(c, f);
 		some = true;
+	}
 	return some;
 }
 
-static void yield(void *arg, size_t bytes)
+static void yield(void *arg, size_t bytes, bool all)
 {
 	struct frame_cache *c = arg;
 	size_t given = settle(c, 0, 0);
 	do
 		for (size_t len = 1; len && given < bytes; given += len)
 			len = empty_idle(c);
-	while (given < bytes && evict_some(c, bytes - given));
+	while (given < bytes && (evict_some(c, bytes - given, false) ||
+					(all && evict_some(c, bytes - given, true))));
 	settle(c, 0, 0); /* to tell */
 }
 
@@ -232,7 +261,7 @@ static bool make_room(struct frame_cache *c, size_t len, struct buffer *ret)
 	LOCK_SCOPE(&c->lock);
 	do
 		*ret = (struct buffer){arena_take(&c->arena, len), len};
-	while (!ret->data && evict(c));
+	while (!ret->data && evict_oldest(c));
 	return ret->data;
 }
 
@@ -249,7 +278,7 @@ void frame_cache_free(struct frame_cache *c)
 		return;
 	if (c->hoard)
 		hoard_leave(c->hoard, &c->keeper);
-	while (evict(c))
+	while (evict_oldest(c))
 		;
 	arena_finish(&c->arena);
 	settle(c, 0, 0);
@@ -267,10 +296,9 @@ const void *frame_data(const struct frame *f)
 
 bool frame_touch(struct frame_cache *c, uint32_t frame)
 {
-	uint8_t bit = (uint8_t)(1u << frame % 8);
-	if (c->touched[frame / 8] & bit)
+	if (is_touched(c, frame))
 		return false;
-	c->touched[frame / 8] |= bit;
+	c->touched[frame / 8] |= (uint8_t)(1u << frame % 8);
 	c->stats.touched_frames++;
 	c->stats.touched_bytes +=
 		frame_stored_begin(c, frame + 1) - frame_stored_begin(c, frame);
@@ -339,7 +367,7 @@ enum frame_presence frame_cache_presence(
 {
 	LOCK_SCOPE(&c->lock);
 	const struct frame *f = c->slots[frame];
-	*ret_touched = c->touched[frame / 8] >> frame % 8 & 1;
+	*ret_touched = is_touched(c, frame);
 	if (!f)
 		return FRAME_ABSENT;
 	return f->state == READY ? FRAME_READY : FRAME_LOADING;

@@ -43,21 +43,32 @@ static bool is_beyond(ptrdiff_t bytes, size_t bound)
 	return bytes > 0 && (size_t)bytes > bound;
 }
 
-/* Under lock. Twice around: the first time may only take away the flags. */
+/* Under lock. */
+static void ask(struct keeper *k, size_t bytes)
+{
+	if (atomic_exchange(&k->used, false)) {
+		k->yielded = false;
+		return;
+	}
+	k->yield(k->arg, bytes, k->yielded);
+	k->yielded = true;
+}
+
+/* Under lock. Three times around: the first time may only take away the flags, and the second
+ * one take what is done with. */
 static void make_room(struct hoard *h)
 {
 	size_t goal = h->limit - h->limit / SLACK;
 	const struct keeper *start = h->hand;
 	unsigned rounds = 0;
-	while (h->hand && rounds < 2) {
+	while (h->hand && rounds < 3) {
 		ptrdiff_t now = atomic_load(&h->bytes);
 		if (!is_beyond(now, goal))
 			return;
 		struct keeper *k = h->hand;
 		h->hand = k->next;
 		rounds += h->hand == start;
-		if (!atomic_exchange(&k->used, false))
-			k->yield(k->arg, (size_t)now - goal);
+		ask(k, (size_t)now - goal);
 	}
 }
 

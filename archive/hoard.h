@@ -4,7 +4,9 @@
  * Each keeper tells how much it keeps. Who has just taken what passes the limit lets keepers
  * give back, until it is a sixteenth below: on its own thread, whosever memory that is. They
  * are asked in turn, and who was used since it was asked last is passed over once (CLOCK):
- * so a use costs no more than a flag of the keeper's own.
+ * so a use costs no more than a flag of the keeper's own. Who is asked for the first time
+ * since gives back what was used and is done with; only who is asked again also what is
+ * wanted before long.
  *
  * The sum passes the limit by what is in use, which nobody gives back, and by what others
  * take while one makes room.
@@ -21,10 +23,12 @@
 #include <stddef.h>
 
 struct keeper {
-	/* Gives back, and tells so, about as many bytes, or all that is not in use. */
-	void (*yield)(void *arg, size_t bytes);
+	/* Gives back, and tells so, about as many bytes, or as there are: of what is done
+	 * with, and when that is not enough, with `all`, of anything not in use. */
+	void (*yield)(void *arg, size_t bytes, bool all);
 	void *arg;
 	atomic_bool used;           /* since it was asked last */
+	bool yielded;               /* since it was used; under hoard.lock */
 	struct keeper *next, *prev; /* in the ring; under hoard.lock */
 };
 

@@ -34,6 +34,7 @@ struct generation {
 	struct marks marks;
 	struct hoard *hoard;       /* borrowed; NULL: none */
 	struct keeper tail_keeper; /* in the hoard while there is a tail */
+	uint64_t demands;          /* when it was asked last; under hoard.lock */
 
 	pthread_mutex_t lock;   /* the digests */
 	uint8_t (*digests)[16]; /* owned; under lock until set, then for ever the same */
@@ -58,11 +59,25 @@ static int on_fallback(void *arg, const struct call *call, const struct digest *
 	return g->hooks.elsewhere(g->hooks.arg, g, call, digest, len, buf);
 }
 
-/* What is read of an opening's tail is read once, as a rule, and kept elsewhere then. */
-static void yield_tail(void *arg, size_t bytes)
+/* Under hoard.lock: is somebody on his way through the key, since this was asked last? */
+static bool is_read_on(struct generation *g)
+{
+	struct reader_stats s;
+	reader_stats(g->reader, &s);
+	uint64_t before = g->demands;
+	g->demands = s.hits + s.waits + s.touched_frames;
+	return g->demands != before && s.touched_frames < index_frame_count(g->index);
+}
+
+/* What is read of an opening's tail is read once, as a rule, and kept elsewhere then. Who
+ * reads a key from its beginning comes to that last. */
+static void yield_tail(void *arg, size_t bytes, bool all)
 {
 	struct generation *g = arg;
-	if (!tail_source_used(g->tail))
+	bool used = tail_source_used(g->tail);
+	if (is_read_on(g) || used)
+		keeper_used(&g->tail_keeper);
+	else
 		hoard_tell(g->hoard, tail_source_forget(g->tail), 0);
 }
 

@@ -9,7 +9,7 @@
 struct pantry {
 	struct keeper keeper;
 	struct hoard *hoard;
-	size_t kept, in_use;
+	size_t kept, in_use, wanted; /* before long */
 	unsigned asked;
 	struct pantry *grows; /* while it gives back; NULL: nobody */
 };
@@ -21,10 +21,10 @@ static void keep(struct pantry *p, size_t bytes)
 	hoard_tell(p->hoard, before, p->kept);
 }
 
-static void yield(void *arg, size_t bytes)
+static void yield(void *arg, size_t bytes, bool all)
 {
 	struct pantry *p = arg;
-	size_t before = p->kept, idle = p->kept - p->in_use;
+	size_t before = p->kept, idle = p->kept - p->in_use - (all ? 0 : p->wanted);
 	p->asked++;
 	if (p->grows)
 		keep(p->grows, 1);
@@ -99,6 +99,31 @@ static void all_that_are_used_give_back_in_turn(void **state)
 		assert_in_range(f.pantries[i].asked, 2, 4);
 }
 
+/* Also where that is little of each: all are asked before one gives the rest. */
+static void what_is_wanted_before_long_goes_last(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f);
+	for (size_t i = 0; i < 4; i++) {
+		f.pantries[i].wanted = 35;
+		keep(&f.pantries[i], LIMIT / 4);
+		keeper_used(&f.pantries[i].keeper);
+	}
+	keep(&f.pantries[3], 5);
+	for (size_t i = 0; i < 4; i++)
+		assert_in_range(f.pantries[i].kept, 35, 45);
+	assert_int_equal(atomic_load(&f.hoard.bytes), 150);
+	for (size_t i = 0; i < 4; i++)
+		keeper_used(&f.pantries[i].keeper);
+	f.pantries[3].wanted += 20;
+	keep(&f.pantries[3], 20);
+	assert_int_equal(atomic_load(&f.hoard.bytes), 150);
+	unsigned lessened = 0;
+	for (size_t i = 0; i < 4; i++)
+		lessened += f.pantries[i].kept < f.pantries[i].wanted;
+	assert_int_equal(lessened, 1);
+}
+
 static void what_is_in_use_stays_and_the_search_ends(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -161,6 +186,7 @@ int main(void)
 		cmocka_unit_test(nobody_is_asked_up_to_the_limit),
 		cmocka_unit_test(who_was_not_used_gives_back_first),
 		cmocka_unit_test(all_that_are_used_give_back_in_turn),
+		cmocka_unit_test(what_is_wanted_before_long_goes_last),
 		cmocka_unit_test(what_is_in_use_stays_and_the_search_ends),
 		cmocka_unit_test(who_has_left_is_not_asked),
 		cmocka_unit_test(who_takes_more_while_room_is_made_goes_on),

@@ -148,6 +148,26 @@ static void a_reader_in_use_keeps_its_frames(void **state)
 	assert_int_equal(atomic_load(&hoard.bytes), 0);
 }
 
+/* What was read ahead came before what was read last, and is wanted next. */
+static void what_lies_ahead_of_a_reader_stays(void **state)
+{
+	CLEANUP(hoard_finish) struct hoard hoard;
+	hoard_init(&hoard, 12 * CUT);
+	CLEANUP(fixture_finish) struct fixture one;
+	CLEANUP(fixture_finish) struct fixture two;
+	fixture_init(&one, BUDGET, &hoard);
+	fixture_init(&two, BUDGET, &hoard);
+	assert_int_equal(reader_prefetch(one.reader, CALL_PATIENT, 1, 8, true, NULL), 0);
+	for (uint32_t i = 1; i < 5; i++) {
+		expect_bytes(&one, frame_offset(&one, i), 1);
+		expect_bytes(&two, frame_offset(&two, 2 * i - 1), 1);
+		expect_bytes(&two, frame_offset(&two, 2 * i), 1);
+	}
+	assert_int_equal(count_ready(&one, 4, 9), 5);
+	assert_in_range(count_ready(&one, 1, 4), 0, 2);
+	assert_in_range(atomic_load(&hoard.bytes), CUT, 12 * CUT);
+}
+
 static void *read_here_and_there(void *arg)
 {
 	struct fixture *f = arg;
@@ -189,6 +209,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_reader_gives_way_to_the_next),
 		cmocka_unit_test(a_reader_in_use_keeps_its_frames),
+		cmocka_unit_test(what_lies_ahead_of_a_reader_stays),
 		cmocka_unit_test(readers_take_from_each_other_at_once),
 	};
 	decoders_init(&decoders);

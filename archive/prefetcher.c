@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include "archive/audience.h"
 #include "archive/format.h"
 #include "fetch/base/lock.h"
 
@@ -24,6 +25,7 @@ struct prefetching {
 	struct readahead *policy;        /* owned; under lock */
 	struct prefetching *next, *prev; /* in the pool's ring; under lock */
 	unsigned at_work;                /* workers; under lock */
+	struct ticket ticket;            /* for the pool's audience; under lock */
 	bool ended;                      /* no more wishes; under lock */
 };
 
@@ -33,6 +35,8 @@ struct prefetcher {
 	pthread_cond_t rested;    /* a worker has put down its wish */
 	struct prefetching *turn; /* whose turn it is in the ring; NULL: it is empty */
 	bool stop;
+	size_t memory; /* of all that lies ahead */
+	struct audience audience;
 	unsigned threads;
 	struct worker workers[THREADS_MAX];
 };
@@ -52,12 +56,21 @@ static bool tell_room(struct prefetching *f)
 	return o->room && readahead_tell_room(f->policy, o->room(o->arg));
 }
 
+/* Under lock. */
+static void tell_memory(struct prefetching *f)
+{
+	size_t share = f->pool->memory / audience_size(&f->pool->audience);
+	size_t most = f->options.memory;
+	readahead_tell_memory(f->policy, share < most ? share : most);
+}
+
 static bool wishes(struct prefetching *f, struct readahead_wish *ret)
 {
 	struct link_facts link = link_of(f);
 	if (f->ended)
 		return false;
 	tell_room(f);
+	tell_memory(f);
 	return readahead_next(f->policy, &link, ret);
 }
 
@@ -183,11 +196,13 @@ static int start_threads(struct prefetcher *p, unsigned threads)
 	return p->threads ? 0 : -EAGAIN;
 }
 
-int prefetcher_new(unsigned threads, struct prefetcher **ret, struct error *e)
+int prefetcher_new(
+	unsigned threads, size_t memory, struct prefetcher **ret, struct error *e)
 {
 	struct prefetcher *p = calloc(1, sizeof(*p));
 	if (!p)
 		return error_set(e, -ENOMEM, "no memory for prefetching");
+	p->memory = memory;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wished, NULL);
 	pthread_cond_init(&p->rested, NULL);
@@ -258,6 +273,8 @@ static void see_demand(void *arg, uint32_t first, uint32_t count, uint64_t waite
 	uint64_t now = clock_monotonic_ns();
 	struct link_facts link = link_of(f);
 	LOCK_SCOPE(&f->pool->lock);
+	audience_count(&f->pool->audience, &f->ticket);
+	tell_memory(f);
 	bool more = tell_room(f);
 	if (readahead_touch(f->policy, &link, now, first, count, waited_ns) || more)
 		pthread_cond_signal(&f->pool->wished);

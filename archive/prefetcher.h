@@ -6,6 +6,10 @@
  * threads take wishes, the readers in turn, and read them at PRIORITY_PREFETCH, as many
  * ranges at once as there are threads. The link is as the reader's own reads show it.
  *
+ * Decoded frames ahead of all readers have one memory, which those that are read side by
+ * side (archive/audience.h) share evenly: more would push out what lies ahead of others, and
+ * would be read twice.
+ *
  * One lock guards all policies and who is at work; it comes before cancel.lock, and is
  * not held while anything is read.
  */
@@ -17,8 +21,10 @@
 
 struct prefetcher;
 
-/* Starts the threads (1 to 64). 0, -ENOMEM, -EAGAIN: no thread to be had. */
-int prefetcher_new(unsigned threads, struct prefetcher **ret, struct error *e);
+/* Starts the threads (1 to 64). memory: bytes of decoded frames ahead of all readers. 0,
+ * -ENOMEM, -EAGAIN: no thread to be had. */
+int prefetcher_new(
+	unsigned threads, size_t memory, struct prefetcher **ret, struct error *e);
 
 /* Ends the threads. Every prefetching has been ended. */
 void prefetcher_free(struct prefetcher *p);
@@ -28,7 +34,7 @@ DEFINE_CLEANUP(cleanup_prefetcher, struct prefetcher, prefetcher_free);
 unsigned prefetcher_threads(const struct prefetcher *p);
 
 struct prefetch_options {
-	size_t memory; /* bytes of decoded frames ahead: less than the reader's budget */
+	size_t memory; /* the most of it for this one: less than the reader's budget */
 	bool all;             /* begin with bulk */
 	uint64_t patience_ns; /* for each range */
 

@@ -68,6 +68,11 @@ void readahead_tell_part(struct readahead *ra, uint32_t frame)
 	ra->marks[frame] |= PART;
 }
 
+void readahead_tell_memory(struct readahead *ra, size_t memory)
+{
+	ra->shape.memory = memory;
+}
+
 static uint64_t total(const struct readahead *ra)
 {
 	return ra->shape.offsets[ra->shape.frames];

@@ -40,7 +40,7 @@ struct readahead_shape {
 	const uint64_t
 		*offsets; /* borrowed; frames + 1: where each begins in the object */
 	const uint64_t *places; /* the same in the tar, so decoded */
-	size_t memory;          /* bytes of decoded frames that may lie ahead */
+	size_t memory;          /* bytes of decoded frames that may lie ahead at first */
 };
 
 struct readahead_wish {
@@ -72,6 +72,10 @@ void readahead_tell_part(struct readahead *ra, uint32_t frame);
 /* Of stored bytes that pass the source from now on, so many are kept (at first: none). True
  * when there may be wishes that were not there before. */
 bool readahead_tell_room(struct readahead *ra, uint64_t bytes);
+
+/* So many bytes of decoded frames may lie ahead from now on. What does not fit any more is
+ * not wished for; what lies there is somebody else's to drop. */
+void readahead_tell_memory(struct readahead *ra, size_t memory);
 
 /* Bulk from now on, whatever was touched. */
 void readahead_want_all(struct readahead *ra);

@@ -8,6 +8,7 @@
 
 #define FRAME_BUDGET     (32u << 20)  /* bytes of decoded frames for each generation */
 #define HOARD_LIMIT      (128u << 20) /* and for all */
+#define AHEAD_LIMIT      (HOARD_LIMIT / 2) /* bytes of them that nobody has asked for */
 #define PREFETCH_THREADS 16
 
 static void on_succeeded(
@@ -93,7 +94,8 @@ static int start_prefetcher(
 		return 0;
 	unsigned threads = o->settings->concurrency;
 	threads = threads > PREFETCH_THREADS ? PREFETCH_THREADS : threads;
-	return prefetcher_new(threads > 1 ? threads - 1 : 1, &l->prefetcher, e);
+	return prefetcher_new(
+		threads > 1 ? threads - 1 : 1, AHEAD_LIMIT, &l->prefetcher, e);
 }
 
 static int start(struct larderfs *l, const struct larderfs_options *o, struct error *e)

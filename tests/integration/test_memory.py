@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What a mount keeps in memory is bounded, whatever is read of whatever archive."""
 
+import contextlib
 import json
 import os
 import time
@@ -71,6 +72,24 @@ class MemoryTest(unittest.TestCase):
     def test_many_small_keys_take_no_more_than_a_few(self):
         """All of such a key comes with its opening."""
         self.read_keys(150, MIB)
+
+    def test_keys_read_side_by_side_are_read_once(self):
+        """All that lies ahead of thirty readers would not find room."""
+        (self.tree / "noise").write_bytes(os.urandom(15 * MIB))
+        self.commit("k0")
+        for number in range(1, 30):
+            os.link(self.store / "k0", self.store / f"k{number}")
+        mount = self.mount("--cache-dir=")
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(open(mount.path / f"k{number}" / "noise", "rb",
+                                              buffering=0)) for number in range(30)]
+            while all([file.read(MIB // 4) for file in files]):
+                pass
+        keys = json.loads(os.getxattr(mount.path, "user.larder.status"))["keys"]
+        decoded = [key["decoded_frames"] for key in keys]
+        self.assertEqual(len(decoded), 30)
+        self.assertGreaterEqual(min(decoded), 15)
+        self.assertLess(sum(decoded), 30 * 15 * 3 / 2)
 
 
 if __name__ == "__main__":

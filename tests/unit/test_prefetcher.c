@@ -75,7 +75,7 @@ static const struct prefetch_options passing = {
 static struct prefetcher *pool_of(unsigned threads)
 {
 	struct prefetcher *p = NULL;
-	assert_int_equal(prefetcher_new(threads, &p, NULL), 0);
+	assert_int_equal(prefetcher_new(threads, 64 * MIB, &p, NULL), 0);
 	return p;
 }
 

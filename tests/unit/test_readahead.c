@@ -482,6 +482,38 @@ static void bulk_needs_a_place_to_keep_it(void **state)
 	assert_true(w.decode);
 }
 
+/* It goes on when there is room again. */
+static void bulk_rests_while_there_is_no_room_for_all(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, 80, 256 * KIB, false);
+	readahead_want_all(f.ra);
+	struct readahead_wish w;
+	assert_true(readahead_next(f.ra, &cloud, &w));
+	readahead_tell_memory(f.ra, 59 * MIB);
+	assert_int_equal(grant(&f), 0);
+	readahead_tell_memory(f.ra, 60 * MIB);
+	assert_int_equal(w.count + grant(&f), 80);
+}
+
+static void a_window_keeps_to_the_memory_of_the_day(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init_of(&f, 800, 64 * KIB, 64 * KIB, false);
+	uint32_t at = 0, ahead = 0;
+	for (; at < 100; at++) {
+		touch(&f, at);
+		ahead += grant(&f);
+	}
+	assert_in_range(ahead, 100 + 64, 100 + 256);
+	readahead_tell_memory(f.ra, MIB);
+	for (; at < 400; at++) {
+		touch(&f, at);
+		ahead += grant(&f);
+	}
+	assert_in_range(ahead, 400, 400 + 4);
+}
+
 static void all_is_wished_from_the_start_when_told(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -620,6 +652,8 @@ int main(void)
 		cmocka_unit_test(what_fits_into_memory_needs_no_room),
 		cmocka_unit_test(a_miss_waits_for_room_too),
 		cmocka_unit_test(guesses_need_less_room_than_the_object),
+		cmocka_unit_test(bulk_rests_while_there_is_no_room_for_all),
+		cmocka_unit_test(a_window_keeps_to_the_memory_of_the_day),
 		cmocka_unit_test(all_is_wished_from_the_start_when_told),
 		cmocka_unit_test(around_a_miss_is_guessed_while_it_is_waited_for),
 		cmocka_unit_test(not_too_much_is_guessed_for_one_miss),

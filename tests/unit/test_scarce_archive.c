@@ -146,7 +146,7 @@ static int read_ahead(void *arg)
 	CLEANUP(cleanup_prefetching) struct prefetching *ahead = NULL;
 	int r = open_packed(arg, &o);
 	if (r == 0)
-		r = prefetcher_new(2, &p, NULL);
+		r = prefetcher_new(2, 64 << 20, &p, NULL);
 	if (r == 0)
 		r = prefetching_begin(p, o.reader, &options, &ahead);
 	return r < 0 ? r : read_entry(&o, "large", "xxxxx");

@@ -197,8 +197,9 @@ static bool is_range(const struct http_response *response, uint64_t offset, size
 	       response->received == len;
 }
 
-int http_answer_range(const struct http_target *t, const struct http_response *response,
-	const struct pin *pin, uint64_t offset, size_t len, struct error *e)
+/* What both may be refused for. */
+static int judge_bound(const struct http_target *t, const struct http_response *response,
+	const struct pin *pin, struct error *e)
 {
 	const struct http_fields *f = &response->fields;
 	if (response->status == 412 || response->status == 416)
@@ -207,14 +208,34 @@ int http_answer_range(const struct http_target *t, const struct http_response *r
 		return http_answer_refusal(t, response, e);
 	if (f->malformed)
 		return refuse_contradiction(t, "has malformed header fields", e);
-	if (is_other_version(f, pin))
-		return refuse_stale(t, e);
+	return is_other_version(f, pin) ? refuse_stale(t, e) : 0;
+}
+
+int http_answer_range(const struct http_target *t, const struct http_response *response,
+	const struct pin *pin, uint64_t offset, size_t len, struct error *e)
+{
+	int r = judge_bound(t, response, pin, e);
+	if (r < 0)
+		return r;
 	if (response->status == 200)
 		return refuse_contradiction(
 			t, "is the whole object where a range was asked for", e);
-	if (!f->etag[0])
+	if (!response->fields.etag[0])
 		return refuse_contradiction(t, "has no ETag", e);
 	if (!is_range(response, offset, len))
 		return refuse_contradiction(t, "is not the range that was asked for", e);
+	return 0;
+}
+
+int http_answer_whole(const struct http_target *t, const struct http_response *response,
+	const struct pin *pin, struct error *e)
+{
+	int r = judge_bound(t, response, pin, e);
+	if (r < 0)
+		return r;
+	if (response->status != 200 || response->received != pin->size)
+		return refuse_contradiction(t, "is not the whole object", e);
+	if (!response->fields.etag[0])
+		return refuse_contradiction(t, "has no ETag", e);
 	return 0;
 }

@@ -6,7 +6,7 @@
  * object, and whose answer is cut short; none of that gets past here (RFC 9110 sections
  * 8.8.3, 13.1.1, 14.4, 15.3.7).
  *
- * Verdicts that all three functions give:
+ * Verdicts that all four functions give:
  *   -ENOENT   404; a redirect to the same path with a '/' (a directory, not an object)
  *   -EACCES   401, 403
  *   -EBADMSG  the answer contradicts itself or the request: worth asking once more
@@ -35,6 +35,11 @@ int http_answer_look(const struct http_target *t, const struct http_response *re
  * now. */
 int http_answer_range(const struct http_target *t, const struct http_response *response,
 	const struct pin *pin, uint64_t offset, size_t len, struct error *e);
+
+/* The answer to a plain GET bound so, its body in a sink of the pin's size. 0: it is the
+ * pinned object, whole. -ESTALE: as above. */
+int http_answer_whole(const struct http_target *t, const struct http_response *response,
+	const struct pin *pin, struct error *e);
 
 /* An s3:// store whose bucket is not there: -EIO, and what to do. */
 int http_answer_no_bucket(const char *store, struct error *e);

@@ -22,7 +22,7 @@ struct http_object {
 	struct http_target target; /* path and key owned, the rest borrowed */
 	char *version_query;       /* owned; "versionId=..."; NULL: the store gave none */
 	atomic_bool by_version;    /* the pinned version is not the latest any more */
-	void *whole; /* owned: all of it, where its ranges are not to be had; else NULL */
+	bool unranged;             /* its ranges are not to be had */
 };
 
 /* What an opening brought. */
@@ -76,13 +76,44 @@ static int ask_range(const struct http_target *t, const struct call *call,
 	return r < 0 ? r : http_answer_range(t, &response, pin, offset, len, e);
 }
 
-static int read_range(const struct http_target *t, const struct call *call,
+/* All of it, for a range. */
+static int ask_whole(const struct http_target *t, const struct call *call,
 	const struct pin *pin, const char *query, uint64_t offset, size_t len, void *buf,
 	struct error *e)
 {
+	CLEANUP(cleanup_free) char *whole = malloc((size_t)pin->size + 1);
+	if (!whole)
+		return error_set_errno(e, -ENOMEM, "cannot read '%s'", t->key);
+	char match[MATCH_FIELD_SIZE];
+	snprintf(match, sizeof(match), "if-match: %s", pin->etag);
+	const char *const headers[] = {match, NULL};
+	const struct exchange_request request = {
+		.method = "GET",
+		.path = t->path,
+		.query = query,
+		.headers = headers,
+		.body_fd = -1,
+		.sink = whole,
+		.sink_len = (size_t)pin->size,
+	};
+	CLEANUP(http_response_finish) struct http_response response = {0};
+	int r = ask(t, call, &request, &response, e);
+	if (r == 0)
+		r = http_answer_whole(t, &response, pin, e);
+	if (r == 0)
+		memcpy(buf, whole + offset, len);
+	return r;
+}
+
+static int read_range(const struct http_object *o, const struct call *call,
+	const char *query, uint64_t offset, size_t len, void *buf, struct error *e)
+{
+	const struct http_target *t = &o->target;
+	const struct pin *pin = &o->base.pin;
 	int r = -EBADMSG;
 	for (int i = 0; i < TRIES && r == -EBADMSG; i++)
-		r = ask_range(t, call, pin, query, offset, len, buf, e);
+		r = o->unranged ? ask_whole(t, call, pin, query, offset, len, buf, e)
+				: ask_range(t, call, pin, query, offset, len, buf, e);
 	return broken_transfer(r, e);
 }
 
@@ -92,8 +123,7 @@ static int read_superseded(struct http_object *o, const struct call *call,
 	uint64_t offset, size_t len, void *buf, int latest, struct error *e)
 {
 	struct error why = {0};
-	int r = read_range(
-		&o->target, call, &o->base.pin, o->version_query, offset, len, buf, &why);
+	int r = read_range(o, call, o->version_query, offset, len, buf, &why);
 	if (r == 0)
 		atomic_store(&o->by_version, true);
 	if (r == -ENOENT || r == -ESTALE || r == -EACCES)
@@ -107,13 +137,13 @@ static int object_read(struct range_source *s, const struct call *call, uint64_t
 	size_t len, void *buf, struct error *e)
 {
 	struct http_object *o = (struct http_object *)s;
-	if (o->whole) {
-		memcpy(buf, (const char *)o->whole + offset, len);
+	if (o->base.whole) {
+		memcpy(buf, (const char *)o->base.whole + offset, len);
 		return 0;
 	}
 	bool by_version = atomic_load(&o->by_version);
-	int r = read_range(&o->target, call, &o->base.pin,
-		by_version ? o->version_query : NULL, offset, len, buf, e);
+	int r = read_range(
+		o, call, by_version ? o->version_query : NULL, offset, len, buf, e);
 	if ((r == -ESTALE || r == -ENOENT) && o->version_query && !by_version)
 		return read_superseded(o, call, offset, len, buf, r, e);
 	if (r == -ENOENT && by_version)
@@ -133,7 +163,7 @@ static void object_free_http(struct range_source *s)
 	free((char *)o->target.path);
 	free((char *)o->target.key);
 	free(o->version_query);
-	free(o->whole);
+	free(o->base.whole);
 	free(o);
 }
 
@@ -163,19 +193,19 @@ static int copy_target(struct http_object *o, const struct http_target *t)
 	return o->target.path && o->target.key ? 0 : -ENOMEM;
 }
 
-static int keep_whole(struct http_object *o)
+/* A pin that binds nothing leaves no other way to read, and a server without ranges none that
+ * does not ask for all of it each time. */
+static int keep_whole(struct http_object *o, const struct opening *opening)
 {
-	o->whole = malloc(o->base.tail_len + 1);
-	if (!o->whole)
+	o->unranged = opening->unranged;
+	o->base.irretrievable = !etag_is_strong(opening->pin.etag);
+	if (!o->unranged && !o->base.irretrievable)
+		return 0;
+	o->base.whole = malloc(o->base.tail_len + 1);
+	if (!o->base.whole)
 		return -ENOMEM;
-	memcpy(o->whole, o->base.tail, o->base.tail_len);
+	memcpy(o->base.whole, o->base.tail, o->base.tail_len);
 	return 0;
-}
-
-/* A pin that binds nothing, and a server without ranges, leave no other way to read. */
-static bool wants_whole(const struct opening *opening)
-{
-	return !etag_is_strong(opening->pin.etag) || opening->unranged;
 }
 
 static int check_pin(const struct http_target *t, const struct pin *pin, size_t tail_len,
@@ -208,8 +238,8 @@ static int object_new(const struct http_target *t, const struct opening *opening
 	r = copy_target(o, t);
 	if (r == 0)
 		r = set_version_query(o);
-	if (r == 0 && wants_whole(opening))
-		r = keep_whole(o);
+	if (r == 0)
+		r = keep_whole(o, opening);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot open '%s'", t->key);
 	*ret = steal_pointer(object);

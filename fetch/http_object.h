@@ -7,7 +7,9 @@
  *
  * A weak ETag, or none, binds nothing (RFC 9110 section 13.1.1): such an object is opened
  * only when it came whole, and is then read from memory. So is one that came whole by a
- * 200 in place of a range (section 14.2): that server may answer every range so.
+ * 200 in place of a range (section 14.2), for that server may answer every range so; but
+ * when its ETag is strong that memory may be dropped, and each range is then taken from
+ * the whole, asked for with If-Match.
  *
  * On a versioned bucket the version that was opened stays readable after an overwrite or
  * a delete: a range that finds another version is asked for again by version id, and so

@@ -115,6 +115,7 @@ static int open_fresh(struct pinned_source *p, const struct call *call,
 		return error_set(e, -ESTALE, "'%s' in '%s' has another size now", p->key,
 			store_name(p->store));
 	object_drop_tail(fresh);
+	object_drop_whole(fresh);
 	*ret = steal_pointer(fresh);
 	return 0;
 }

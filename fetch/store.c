@@ -70,6 +70,19 @@ void object_drop_tail(struct object *o)
 	o->tail_len = 0;
 }
 
+void object_drop_whole(struct object *o)
+{
+	if (o->irretrievable)
+		return;
+	free(o->whole);
+	o->whole = NULL;
+}
+
+size_t object_held(const struct object *o)
+{
+	return o->whole ? (size_t)o->source.size : 0;
+}
+
 struct range_source *object_source(struct object *o)
 {
 	return &o->source;

@@ -56,6 +56,14 @@ const struct pin *object_pin(const struct object *o);
 const void *object_tail(const struct object *o, size_t *ret_len);
 void object_drop_tail(struct object *o);
 
+/* Some stores give an object as a whole or not at all, and then it is kept in memory to be
+ * read from. This drops that, where it can be asked for again: once for each read, so this
+ * is for who has another copy. No read may be under way. */
+void object_drop_whole(struct object *o);
+
+/* The bytes kept in memory like that for as long as the object lives, or until then. */
+size_t object_held(const struct object *o);
+
 /* Borrowed; as long as the object lives. */
 struct range_source *object_source(struct object *o);
 

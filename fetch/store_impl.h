@@ -47,6 +47,8 @@ struct object {
 	struct pin pin;
 	void *tail; /* owned; NULL once dropped */
 	size_t tail_len;
+	void *whole;        /* owned; all of it, to be read from; NULL: asked for as it is read */
+	bool irretrievable; /* what is whole could not be asked for again */
 };
 
 struct publication_ops {

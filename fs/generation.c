@@ -26,6 +26,7 @@ struct generation {
 	struct archive *archive;     /* owned */
 	const struct index *index;   /* the archive's */
 	struct range_source *pinned; /* owned */
+	size_t held;                 /* bytes of the object that its store keeps for it */
 	struct range_source *local;  /* owned; a converted archive's; NULL: it is none */
 	struct range_source *tail;   /* owned; NULL: no frame came with the opening */
 	struct range_source *verified; /* owned */
@@ -155,7 +156,7 @@ static bool frames_are_well(
 }
 
 /* Frames that came with the opening are kept, so that a small archive is one request; but
- * not if one was damaged on its way: it could never be fetched again. */
+ * not if one was damaged on its way: it could never be fetched again. Nor twice. */
 static int frames_from_tail(struct generation *g, const struct object *o)
 {
 	size_t len;
@@ -163,7 +164,7 @@ static int frames_from_tail(struct generation *g, const struct object *o)
 	uint64_t size = object_pin(o)->size;
 	uint64_t begin = size - len;
 	uint64_t end = index_frame_offsets(g->index)[index_frame_count(g->index)];
-	if (end <= begin || !frames_are_well(g, tail, begin))
+	if (g->held || end <= begin || !frames_are_well(g, tail, begin))
 		return 0;
 	return tail_source_new(
 		g->pinned, size, begin, tail, (size_t)(end - begin), &g->tail);
@@ -231,6 +232,8 @@ static int build_sources(struct generation *g, const struct supply *supply,
 		supply->store, key, object, ARCHIVE_TAIL_SIZE, on_judge, g, &g->pinned);
 	if (r < 0)
 		return error_set_errno(e, r, "cannot open '%s'", key);
+	object_drop_whole(object);
+	g->held = object_held(object);
 	if (!g->local) {
 		digests_from_tail(g, object);
 		r = frames_from_tail(g, object);
@@ -556,7 +559,7 @@ void generation_stats(struct generation *g, struct generation_stats *ret)
 	reader_stats(g->reader, &ret->reader);
 	ret->reopens = pinned_source_reopens(g->pinned);
 	ret->lookups = atomic_load(&g->lookups);
-	ret->memory = index_memory(g->index) + ret->reader.held;
+	ret->memory = index_memory(g->index) + ret->reader.held + g->held;
 	if (g->tail)
 		ret->memory += tail_source_held(g->tail);
 	if (digests_at_hand(g))

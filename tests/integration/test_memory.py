@@ -9,6 +9,7 @@ import unittest
 
 from larder_testlib import fuse
 from larder_testlib.mount import Mount, larder
+from larder_testlib.origin import Origin
 from larder_testlib.process import TempDir
 from larder_testlib.programs import sanitizers
 
@@ -54,11 +55,13 @@ class MemoryTest(unittest.TestCase):
                 self.assertEqual(file.read(4096), bytes(4096))
             self.assertLess(self.decoded_frames(mount), 64)
 
-    def read_keys(self, keys, size):
+    def commit_keys(self, keys, size):
         for number in range(keys):
             (self.tree / "noise").write_bytes(os.urandom(size))
             self.commit(f"k{number}")
-        mount = self.mount("--cache-dir=")
+
+    def read_keys(self, keys, store):
+        mount = self.enterContext(Mount(store, "--cache-dir="))
         for number in range(keys):
             with open(mount.path / f"k{number}" / "noise", "rb", buffering=0) as file:
                 while file.read(MIB):
@@ -67,11 +70,18 @@ class MemoryTest(unittest.TestCase):
             self.assertLess(resident(mount), 200 * MIB)
 
     def test_many_large_keys_take_no_more_than_a_few(self):
-        self.read_keys(20, 30 * MIB)
+        self.commit_keys(20, 30 * MIB)
+        self.read_keys(20, self.store)
 
     def test_many_small_keys_take_no_more_than_a_few(self):
         """All of such a key comes with its opening."""
-        self.read_keys(150, MIB)
+        self.commit_keys(150, MIB)
+        self.read_keys(150, self.store)
+        origin = self.enterContext(Origin())
+        origin.quirks.ranges = "ignore"
+        for number in range(150):
+            origin.put("b", f"k{number}", (self.store / f"k{number}").read_bytes())
+        self.read_keys(150, f"{origin.endpoint}/b")
 
     def test_keys_read_side_by_side_are_read_once(self):
         """All that lies ahead of thirty readers would not find room."""

@@ -215,6 +215,48 @@ static void without_any_ranges_what_came_whole_is_read(void **state)
 	assert_int_equal(play_requests(p), 2);
 }
 
+/* Each time, when that memory is dropped: bound to the pin as a range is. */
+static void without_any_ranges_all_is_asked_for_again(void **state)
+{
+	static const char whole[] = ANSWER("200 OK", E1, "0123456789");
+	static const struct {
+		const char *answer;
+		int code;
+		unsigned requests;
+	} cases[] = {
+		{whole, 0, 1},
+		{FAILED, -ESTALE, 1},
+		{ANSWER("200 OK", E2, "0123456789"), -ESTALE, 1},
+		{ANSWER("200 OK", "", "0123456789"), -EIO, 2},
+		{ANSWER("200 OK", E1, "012345678"), -EIO, 2},
+		{RANGE(E1), -EIO, 2},
+		{GONE, -ENOENT, 1},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		WITH_PLAY(p, whole, cases[i].answer);
+		CLEANUP(cleanup_object) struct object *o = opened(p, 10);
+		assert_int_equal(object_held(o), 10);
+		object_drop_tail(o);
+		object_drop_whole(o);
+		assert_int_equal(object_held(o), 0);
+		assert_int_equal(read_range(o, NULL), cases[i].code);
+		assert_int_equal(play_requests(p), 1 + cases[i].requests);
+		assert_true(play_asked(p, 2, "if-match: \"v1\"\r\n"));
+		assert_false(play_asked(p, 2, "range: "));
+	}
+}
+
+static void what_no_etag_binds_is_not_dropped(void **state)
+{
+	WITH_PLAY(p, ANSWER("200 OK", "ETag: W/\"v1\"\r\n", "0123456789"), GONE);
+	CLEANUP(cleanup_object) struct object *o = opened(p, 10);
+	object_drop_tail(o);
+	object_drop_whole(o);
+	assert_int_equal(object_held(o), 10);
+	assert_int_equal(read_range(o, NULL), 0);
+	assert_int_equal(play_requests(p), 1);
+}
+
 /* --- ranges --------------------------------------------------------------------------
  */
 
@@ -375,6 +417,8 @@ int main(void)
 		cmocka_unit_test(a_weak_etag_binds_nothing),
 		cmocka_unit_test(a_whole_object_needs_no_etag),
 		cmocka_unit_test(without_any_ranges_what_came_whole_is_read),
+		cmocka_unit_test(without_any_ranges_all_is_asked_for_again),
+		cmocka_unit_test(what_no_etag_binds_is_not_dropped),
 		cmocka_unit_test(a_range_is_bound_to_the_pin),
 		cmocka_unit_test(what_a_range_meets_has_its_code),
 		cmocka_unit_test(an_overwritten_version_is_read_by_its_id),

@@ -2,7 +2,7 @@
  * larder verify: reads a whole object and proves every frame against the identity.
  *
  * Several threads read runs of neighbouring frames, past the chunk cache: it is the store
- * that is on trial. A damaged frame is named and the rest is still looked at.
+ * that is on trial. Whatever is damaged is named and the rest is still looked at.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -35,6 +35,7 @@ struct verification {
 	struct range_source *source; /* owned: proves what it reads */
 	struct chunk_table table;
 	uint64_t begun_ns;
+	uint64_t beside;           /* damaged parts that are no frames */
 	struct progress progress;  /* the ticker's, while that runs */
 	atomic_uint_fast64_t done; /* bytes */
 
@@ -174,7 +175,7 @@ static int open_object(struct verification *v, struct error *e)
 }
 
 /* What lies outside the frames. */
-static int verify_sections(struct verification *v, struct error *e)
+static int verify_sections(const struct verification *v, struct error *e)
 {
 	uint8_t(*digests)[16] = NULL;
 	int r = archive_content_digests(
@@ -184,7 +185,7 @@ static int verify_sections(struct verification *v, struct error *e)
 }
 
 /* The identity in the metadata is a hint to caches; a wrong one leads them astray. */
-static int verify_metadata(struct verification *v, struct error *e)
+static int verify_metadata(const struct verification *v, struct error *e)
 {
 	const struct pin *pin = object_pin(v->object);
 	if (!pin->has_identity ||
@@ -195,52 +196,101 @@ static int verify_metadata(struct verification *v, struct error *e)
 		v->key);
 }
 
-static int verify(struct verification *v, struct error *e)
+typedef int part_fn(const struct verification *v, struct error *e);
+
+/* 0, or -errno that ends everything; damage is noted. */
+static int verify_beside(struct verification *v, struct error *e)
 {
-	int r = verify_metadata(v, e);
-	if (r == 0)
-		r = verify_sections(v, e);
-	if (r < 0)
-		return r;
+	static part_fn *const parts[] = {verify_metadata, verify_sections};
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		struct error damage = {0};
+		int r = parts[i](v, &damage);
+		if (r == -EBADMSG) {
+			log_error("%s", damage.text);
+			v->beside++;
+		} else if (r < 0) {
+			error_copy(e, &damage);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static void verify_frames(struct verification *v)
+{
 	struct ticker ticker;
 	progress_init(&v->progress, "verifying", v->o->quiet);
 	ticker_start(&ticker, TICK_NS, report, v);
 	work_in_parallel(v);
 	ticker_stop(&ticker);
 	progress_finish(&v->progress);
-	if (v->failed) {
-		error_copy(e, &v->error);
-		return v->failed;
-	}
-	if (!v->damaged)
-		return 0;
-	return error_set(e, -EBADMSG,
-		"key '%s': %llu of %zu frames are damaged; 'larder commit --force' "
-		"publishes it anew",
-		v->key, (unsigned long long)v->damaged, v->table.count);
 }
 
-static void print_result(const struct verification *v)
+static uint64_t all_damage(const struct verification *v)
+{
+	return v->damaged + v->beside;
+}
+
+static int conclude(const struct verification *v, struct error *e)
+{
+	if (!all_damage(v))
+		return 0;
+	char beside[48] = "";
+	if (v->beside)
+		snprintf(beside, sizeof(beside), ", and %llu part%s beside them",
+			(unsigned long long)v->beside, v->beside == 1 ? "" : "s");
+	return error_set(e, -EBADMSG,
+		"key '%s': %llu of %zu frames are damaged%s; 'larder commit --force' "
+		"publishes it anew",
+		v->key, (unsigned long long)v->damaged, v->table.count, beside);
+}
+
+static int verify(struct verification *v, struct error *e)
+{
+	int r = verify_beside(v, e);
+	if (r < 0)
+		return r;
+	verify_frames(v);
+	if (!v->failed)
+		return conclude(v, e);
+	error_copy(e, &v->error);
+	return v->failed;
+}
+
+static void print_words(const struct verification *v)
 {
 	char identity[DIGEST_HEX_SIZE], size[HUMAN_SIZE], time[HUMAN_SIZE];
-	const struct pin *pin = object_pin(v->object);
 	digest_hex(archive_identity(v->archive), identity);
-	human_bytes(pin->size, size);
+	human_bytes(object_pin(v->object)->size, size);
 	human_duration(clock_monotonic_ns() - v->begun_ns, time);
-	if (!v->o->json) {
-		if (!v->o->quiet && !v->damaged)
-			printf("%s: sound: %zu frames, %s, identity %s, %s\n", v->key,
-				v->table.count, size, identity, time);
-		return;
-	}
+	printf("%s: sound: %zu frames, %s, identity %s, %s\n", v->key, v->table.count,
+		size, identity, time);
+}
+
+/* Without its index nothing is known of the frames. */
+static void print_json(const struct verification *v, bool sound)
+{
+	const struct pin *pin = object_pin(v->object);
 	printf("{\"key\":");
 	json_string(stdout, v->key);
-	printf(",\"sound\":%s,\"frames\":%zu,\"damaged\":%llu,\"size\":%llu,"
-	       "\"identity\":\"%s\",\"etag\":",
-		v->damaged ? "false" : "true", v->table.count,
-		(unsigned long long)v->damaged, (unsigned long long)pin->size, identity);
+	printf(",\"sound\":%s", sound ? "true" : "false");
+	if (v->archive) {
+		char identity[DIGEST_HEX_SIZE];
+		digest_hex(archive_identity(v->archive), identity);
+		printf(",\"frames\":%zu,\"damaged\":%llu,\"identity\":\"%s\"",
+			v->table.count, (unsigned long long)all_damage(v), identity);
+	}
+	printf(",\"size\":%llu,\"etag\":", (unsigned long long)pin->size);
 	json_string(stdout, pin->etag);
 	puts("}");
+}
+
+static void print_result(const struct verification *v, bool sound)
+{
+	if (v->o->json)
+		print_json(v, sound);
+	else if (!v->o->quiet && sound)
+		print_words(v);
 }
 
 int cmd_verify(const struct options *o, struct error *e)
@@ -256,10 +306,12 @@ int cmd_verify(const struct options *o, struct error *e)
 		r = session_open(&v.session, o, 1, false, e);
 	if (r == 0)
 		r = open_object(&v, e);
-	if (r < 0)
-		return r;
-	r = verify(&v, e);
-	if (r == 0 || v.damaged)
-		print_result(&v);
-	return r == -ENOENT ? -EIO : r; /* it vanished meanwhile */
+	if (r == 0) {
+		r = verify(&v, e);
+		r = r == -ENOENT ? -EIO : r; /* it vanished meanwhile */
+	}
+	bool damaged = all_damage(&v) || (r == -EBADMSG && v.key);
+	if (r == 0 || damaged)
+		print_result(&v, !damaged);
+	return r;
 }

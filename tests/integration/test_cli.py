@@ -511,29 +511,6 @@ class OnAFolder(unittest.TestCase):
         self.assertTrue(json.loads(
             self.cli.run("exists", "--json", "--key", "a", "./store").out)["exists"])
 
-    def test_verify_finds_what_is_damaged(self):
-        with open(self.tree / "noise", "wb") as noise:
-            noise.write(os.urandom(8 << 20))
-        self.commit("--key", "a")
-        sound = self.cli.run("verify", "--key", "a", "--json", "./store")
-        self.assertEqual(sound.code, 0, sound)
-        self.assertTrue(json.loads(sound.out)["sound"])
-        path = self.store / "a"
-        for offset in (1 << 20, 5 << 20):
-            with open(path, "r+b") as file:
-                file.seek(offset)
-                byte = file.read(1)
-                file.seek(offset)
-                file.write(bytes([byte[0] ^ 1]))
-        damaged = self.cli.run("verify", "--key", "a", "--json", "./store")
-        self.assertEqual(damaged.code, 4, damaged)
-        self.assertEqual(json.loads(damaged.out)["damaged"], 2)
-        self.assertEqual(damaged.err.count("\n"), 3, damaged)
-        with open(path, "r+b") as file:
-            file.truncate(path.stat().st_size - 1)
-        self.assertEqual(self.cli.run("verify", "--key", "a", "./store").code, 4)
-        self.assertEqual(self.cli.run("verify", "--key", "b", "./store").code, 3)
-
     def findings(self, *words, code=0, **how):
         result = self.cli.run("doctor", "--json", *words, **how)
         self.assertEqual(result.code, code, result)

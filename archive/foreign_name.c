@@ -37,6 +37,7 @@ int foreign_name(
 	if (memchr(name, '\0', len))
 		return refuse(FOREIGN_NAME_NUL, ret_fault);
 	const char *end = name + len;
+	unsigned parts = 0;
 	for (const char *at = name; at < end;) {
 		const char *slash = memchr(at, '/', (size_t)(end - at));
 		size_t part = (size_t)((slash ? slash : end) - at);
@@ -45,6 +46,9 @@ int foreign_name(
 			check_component(at, part, out->len == 0, &vanishes);
 		if (fault)
 			return refuse(fault, ret_fault);
+		parts += !vanishes;
+		if (parts > DEPTH_LIMIT)
+			return refuse(FOREIGN_NAME_DEEP, ret_fault);
 		int r = vanishes ? 0 : append_component(out, at, part);
 		if (r < 0)
 			return r;
@@ -62,6 +66,8 @@ const char *foreign_name_reason(enum foreign_name_fault fault)
 		return "its name goes up with '..'";
 	case FOREIGN_NAME_LONG:
 		return "its name is too long";
+	case FOREIGN_NAME_DEEP:
+		return "it lies below too many directories";
 	case FOREIGN_NAME_NUL:
 		return "its name holds a NUL";
 	}

@@ -3,9 +3,10 @@
  *
  * A name is cut at '/'. Components that are empty or "." vanish. Components ".." before
  * the first ordinary one vanish too, so that "../../cache/x" and "/cache/x" are both
- * "cache/x". A ".." behind an ordinary component, or a component of more than 255 bytes,
- * makes the member be left out. What comes out empty is the root. Targets of hard links
- * go by the same rule; targets of symlinks are nobody's names, and stay as they are.
+ * "cache/x". A ".." behind an ordinary component, a component of more than 255 bytes, or
+ * more than DEPTH_LIMIT of them make the member be left out. What comes out empty is the
+ * root. Targets of hard links go by the same rule; targets of symlinks are nobody's names,
+ * and stay as they are.
  *
  * Pure. docs/foreign.md says it for people.
  */
@@ -20,6 +21,7 @@ enum foreign_name_fault {
 	FOREIGN_NAME_FINE,
 	FOREIGN_NAME_ASCENDS, /* ".." behind an ordinary component */
 	FOREIGN_NAME_LONG,    /* a component or the whole is too long */
+	FOREIGN_NAME_DEEP,    /* more than DEPTH_LIMIT components are left */
 	FOREIGN_NAME_NUL,     /* holds a NUL */
 };
 

@@ -229,6 +229,27 @@ static void names_go_by_the_rule(void **state)
 	assert_non_null(strstr(w.warnings, "'pipe' of 'the-key' is left out"));
 }
 
+/* One such member does not take the others with it. */
+static void what_lies_too_deep_is_left_out(void **state)
+{
+	(void)state;
+	char deep[2 * DEPTH_LIMIT + 2] = "d";
+	for (size_t i = 0; i < DEPTH_LIMIT; i++)
+		strcpy(deep + 1 + 2 * i, "/d");
+	CLEANUP(world_finish) struct world w;
+	world_init(&w, "pax", "gzip", NULL,
+		(const struct member[]){
+			{deep, 'd'},
+			{deep + 2, '-', .content = "deepest"},
+			{"a", '-', .content = "a"},
+			{NULL},
+		});
+	open_well(&w);
+	expect_content(&w, "a", "a");
+	assert_non_null(strstr(w.warnings, "it lies below too many directories"));
+	assert_int_equal(index_count(archive_index(w.archive)), DEPTH_LIMIT + 2);
+}
+
 static void bytes_of_names_are_kept(void **state)
 {
 	(void)state;
@@ -702,6 +723,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_is_read),
 		cmocka_unit_test(names_go_by_the_rule),
+		cmocka_unit_test(what_lies_too_deep_is_left_out),
 		cmocka_unit_test(bytes_of_names_are_kept),
 		cmocka_unit_test(hard_links_are_one_inode),
 		cmocka_unit_test(attributes_are_kept_but_set_id),

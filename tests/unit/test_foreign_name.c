@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/format.h"
 #include "tests/unit/test.h"
 
 static void expect(const char *name, const char *wanted)
@@ -90,11 +91,30 @@ static void limits_hold(void **state)
 	free(name);
 }
 
+/* "d/d/d", with one that vanishes for good measure. */
+static void depth_is_limited(void **state)
+{
+	(void)state;
+	char *name = malloc(2 * DEPTH_LIMIT + 8);
+	assert_non_null(name);
+	strcpy(name, "./");
+	for (size_t i = 0; i <= DEPTH_LIMIT; i++)
+		strcpy(name + 2 + 2 * i, "d/");
+	refuse(name, strlen(name), FOREIGN_NAME_DEEP);
+	struct buf out = BUF_INIT(FOREIGN_NAME_LIMIT + 1);
+	enum foreign_name_fault fault;
+	assert_int_equal(foreign_name(name, strlen(name) - 2, &out, &fault), 0);
+	assert_int_equal(out.len, 2 * DEPTH_LIMIT - 1);
+	buf_finish(&out);
+	free(name);
+}
+
 static void every_fault_has_a_reason(void **state)
 {
 	(void)state;
 	assert_non_null(strstr(foreign_name_reason(FOREIGN_NAME_ASCENDS), "'..'"));
 	assert_non_null(strstr(foreign_name_reason(FOREIGN_NAME_LONG), "long"));
+	assert_non_null(strstr(foreign_name_reason(FOREIGN_NAME_DEEP), "directories"));
 	assert_non_null(strstr(foreign_name_reason(FOREIGN_NAME_NUL), "NUL"));
 }
 
@@ -107,6 +127,7 @@ int main(void)
 		cmocka_unit_test(the_empty_name_is_the_root),
 		cmocka_unit_test(climbing_back_is_refused),
 		cmocka_unit_test(limits_hold),
+		cmocka_unit_test(depth_is_limited),
 		cmocka_unit_test(every_fault_has_a_reason),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

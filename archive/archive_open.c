@@ -1,6 +1,7 @@
 #include "archive/archive_open.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "archive/foreign.h"
@@ -77,11 +78,14 @@ static int convert(const struct foreign_object *object,
 	int r = foreign_convert(object, options, call, draft->fd, e);
 	if (r < 0)
 		return r;
-	/* A name is a help for the next time, not a need. */
-	const struct foreign_shelf *shelf = draft->shelf;
-	if (foreign_draft_keep(draft, FORM_CONVERTED) < 0)
-		shelf = NULL;
-	return load_converted(shelf, steal_fd(&draft->fd), o, call, ret, e);
+	/* The draft's lock goes with the last of the two descriptors. */
+	int fd = fcntl(draft->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return error_set_errno(e, -errno, "cannot open '%s'", o->name);
+	r = load_converted(draft->shelf, fd, o, call, ret, e);
+	if (r == 0) /* a name is a help for the next time, not a need */
+		foreign_draft_keep(draft, FORM_CONVERTED);
+	return r;
 }
 
 static int keep_index(struct foreign_draft *draft, const struct buf *index,

@@ -355,6 +355,24 @@ static void a_bomb_is_refused(void **state)
 	expect_refusal(&w, -EBADMSG, "a thousand times");
 }
 
+/* Equal targets compress so well that the index counts as a bomb. */
+static void nothing_is_kept_that_cannot_be_read(void **state)
+{
+	(void)state;
+	enum { LINKS = 400 };
+	char target[4000], names[LINKS][4];
+	struct member links[LINKS + 1] = {0};
+	memset(target, 'x', sizeof(target) - 1);
+	target[sizeof(target) - 1] = '\0';
+	for (int i = 0; i < LINKS; i++) {
+		snprintf(names[i], sizeof(names[i]), "%d", i);
+		links[i] = (struct member){names[i], 'l', .link = target};
+	}
+	CLEANUP(world_finish) struct world w;
+	world_init(&w, "pax", "gzip", NULL, links);
+	expect_refusal(&w, -EBADMSG, "the index would grow");
+}
+
 static void the_limit_of_the_cache_holds(void **state)
 {
 	(void)state;
@@ -729,6 +747,7 @@ int main(void)
 		cmocka_unit_test(attributes_are_kept_but_set_id),
 		cmocka_unit_test(holes_are_zeros),
 		cmocka_unit_test(a_bomb_is_refused),
+		cmocka_unit_test(nothing_is_kept_that_cannot_be_read),
 		cmocka_unit_test(the_limit_of_the_cache_holds),
 		cmocka_unit_test(what_is_cut_off_is_refused),
 		cmocka_unit_test(a_zip_with_less_than_it_says_is_refused),

@@ -226,6 +226,6 @@ int unpack_archive(const struct archive *a, struct range_source *source,
 				      : "no memory to unpack '%s'",
 			archive_name(a));
 	CLEANUP(unpack_target_finish) struct unpack_target t;
-	r = unpack_target_open(&t, target, u.ix, e);
+	r = unpack_target_open(&t, target, u.ix, call, e);
 	return r < 0 ? r : unpack_to(&u, &t, e);
 }

@@ -12,8 +12,9 @@
  * (the target is a mount point, the current directory, another's in a sticky directory, or
  * its parent is not writable) the temporary tree is within the target, which must be empty,
  * and what it holds is moved up; what somebody else has put there meanwhile is neither
- * replaced nor removed. A target that belongs to somebody else is not given the archive's
- * mode, time and attributes for it.
+ * replaced nor removed. What a killed unpacking has left is removed by the next one to the
+ * same target, but for what it had moved up already: such a target is not empty. One that
+ * belongs to somebody else is not given the archive's mode, time and attributes for it.
  */
 #ifndef LARDER_ARCHIVE_UNPACK_H
 #define LARDER_ARCHIVE_UNPACK_H

@@ -3,6 +3,7 @@
  *
  *   unpack.c         the whole: threads, progress, ending early
  *   unpack_target.c  the temporary tree and how it comes into place
+ *   unpack_temp.c    its name and its lock, and the removal of what the dead have left
  *   unpack_plan.c    which frames are read together
  *   unpack_files.c   a worker: reads runs, writes files
  *   unpack_tree.c    directories, links, and the last touches; taking it all away again

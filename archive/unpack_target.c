@@ -4,13 +4,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "archive/unpack_dirs.h"
+#include "archive/unpack_temp.h"
 #include "archive/unpack_private.h"
 
-#define TRIES 100 /* random names */
+#define TRIES  100 /* random names */
+#define WITHIN ".larder-" /* what a temporary tree's name begins with there */
+#define BESIDE ".larder-" /* what follows the target's name in it */
 
 /* error_set_errno() of what the system said of the tree: recoded. */
 __attribute__((format(printf, 3, 4))) static int refused(
@@ -24,7 +26,8 @@ __attribute__((format(printf, 3, 4))) static int refused(
 	return unpack_recode(error_set_errno(e, code, "%s", sentence), e);
 }
 
-static bool is_empty_dir(int fd)
+/* but_temp: temporary trees do not count. */
+static bool is_empty_dir(int fd, bool but_temp)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEANUP(cleanup_closedir) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -33,7 +36,8 @@ static bool is_empty_dir(int fd)
 		return false;
 	}
 	for (struct dirent *d; (d = readdir(dir));)
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
+			!(but_temp && unpack_temp_is_name(WITHIN, d->d_name)))
 			return false;
 	return true;
 }
@@ -52,8 +56,23 @@ static bool is_mount_point(int fd)
 	       sx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
 }
 
+/* Only where there is nothing else: a directory that is refused stays as it is. */
+static void sweep_target(const struct unpack_target *t, const struct call *call)
+{
+	if (is_empty_dir(t->targetfd, true))
+		unpack_temp_sweep(t->targetfd, WITHIN, call);
+}
+
+static int check_call(
+	const struct unpack_target *t, const struct call *call, struct error *e)
+{
+	int r = call_check(call);
+	return r < 0 ? error_set(e, r, "gave up unpacking to '%s'", t->path) : 0;
+}
+
 /* Opens the target when it exists, and sees whether it may be unpacked to. */
-static int look_at_target(struct unpack_target *t, struct error *e)
+static int look_at_target(
+	struct unpack_target *t, const struct call *call, struct error *e)
 {
 	t->targetfd = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
@@ -61,7 +80,11 @@ static int look_at_target(struct unpack_target *t, struct error *e)
 		return 0;
 	if (t->targetfd < 0)
 		return error_set_errno(e, -errno, "cannot unpack to '%s'", t->path);
-	if (!is_empty_dir(t->targetfd))
+	sweep_target(t, call);
+	int r = check_call(t, call, e);
+	if (r < 0)
+		return r;
+	if (!is_empty_dir(t->targetfd, false))
 		return error_set(e, -ENOTEMPTY,
 			"cannot unpack to '%s': it is not empty; empty it, or name "
 			"another",
@@ -110,16 +133,14 @@ static int open_parent(struct unpack_target *t, struct error *e)
 	return 0;
 }
 
-static int choose_name(struct unpack_target *t)
+/* What the names of temporary trees begin with. */
+static void temp_prefix(const struct unpack_target *t, char ret[NAME_MAX + 1])
 {
-	uint8_t random[4];
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
-		return -errno;
-	/* Room for the dot and the suffix. */
-	snprintf(t->temp, sizeof(t->temp), ".%.*s%slarder-%02x%02x%02x%02x",
-		t->within ? 0 : NAME_MAX - 24, t->name, t->within ? "" : ".", random[0],
-		random[1], random[2], random[3]);
-	return 0;
+	if (t->within)
+		strcpy(ret, WITHIN);
+	else
+		snprintf(ret, NAME_MAX + 1, ".%.*s" BESIDE,
+			NAME_MAX - UNPACK_TEMP_SUFFIX - (int)sizeof("." BESIDE), t->name);
 }
 
 /* A tree within the target must not have the name of what is moved beside it. */
@@ -132,37 +153,35 @@ static bool name_is_taken(const struct unpack_target *t)
 static int make_temp(struct unpack_target *t)
 {
 	int where = t->within ? t->targetfd : t->parentfd;
-	for (int i = 0; i < TRIES; i++) {
-		int r = choose_name(t);
-		if (r < 0)
-			return r;
-		if (name_is_taken(t))
-			continue;
-		if (mkdirat(where, t->temp, 0700) == 0)
-			return 0;
-		if (errno != EEXIST)
-			break;
+	char prefix[NAME_MAX + 1];
+	temp_prefix(t, prefix);
+	int r = -EAGAIN;
+	for (int i = 0; r == -EAGAIN && i < TRIES; i++) {
+		r = unpack_temp_name(prefix, t->temp);
+		if (r == 0)
+			r = name_is_taken(t) ? -EAGAIN
+					     : unpack_temp_make(where, t->temp, &t->fd);
 	}
-	int r = -errno;
-	t->temp[0] = '\0';
-	return r;
+	if (r < 0)
+		t->temp[0] = '\0';
+	return r == -EAGAIN ? -EIO : r;
 }
 
 static int make_root(struct unpack_target *t)
 {
-	int r = t->within ? make_temp(t) : 0;
-	if (!t->within) {
-		r = make_temp(t);
-		if ((r == -EACCES || r == -EPERM || r == -EROFS) && t->targetfd >= 0) {
-			t->within = true;
-			r = make_temp(t);
-		}
-	}
-	if (r < 0)
+	int r = make_temp(t);
+	bool closed = r == -EACCES || r == -EPERM || r == -EROFS;
+	if (t->within || !closed || t->targetfd < 0)
 		return r;
-	t->fd = openat(t->within ? t->targetfd : t->parentfd, t->temp,
-		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return t->fd < 0 ? -errno : 0;
+	t->within = true;
+	return make_temp(t);
+}
+
+static void sweep_beside(const struct unpack_target *t, const struct call *call)
+{
+	char prefix[NAME_MAX + 1];
+	temp_prefix(t, prefix);
+	unpack_temp_sweep(t->parentfd, prefix, call);
 }
 
 /* In a sticky directory only its owner, the target's and root can replace the target. */
@@ -176,16 +195,21 @@ static bool is_kept_by_sticky_bit(const struct unpack_target *t)
 }
 
 int unpack_target_open(struct unpack_target *t, const char *path, const struct index *ix,
-	struct error *e)
+	const struct call *call, struct error *e)
 {
 	*t = (struct unpack_target){
 		.ix = ix, .path = path, .parentfd = -1, .targetfd = -1, .fd = -1};
-	int r = look_at_target(t, e);
+	int r = look_at_target(t, call, e);
 	if (r == 0 && !t->within)
 		r = open_parent(t, e);
 	if (r < 0)
 		return r;
 	t->within |= is_kept_by_sticky_bit(t);
+	if (!t->within)
+		sweep_beside(t, call);
+	r = check_call(t, call, e);
+	if (r < 0)
+		return r;
 	r = make_root(t);
 	return r < 0 ? error_set_errno(
 			       e, r, "cannot make a directory to unpack '%s' in", path)

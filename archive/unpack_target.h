@@ -7,7 +7,8 @@
  * Beside is one atomic step, and is taken unless the target exists and cannot be
  * replaced: a mount point, the current directory, below a directory that is not writable,
  * or another's in a sticky one. Within, somebody else may write to the target meanwhile:
- * a name that he took is not replaced, and what he made is not removed.
+ * a name that he took is not replaced, and what he made is not removed. The names are
+ * archive/unpack_temp's.
  */
 #ifndef LARDER_ARCHIVE_UNPACK_TARGET_H
 #define LARDER_ARCHIVE_UNPACK_TARGET_H
@@ -15,6 +16,7 @@
 #include <limits.h>
 
 #include "archive/index.h"
+#include "fetch/base/call.h"
 
 struct unpack_target {
 	const struct index *ix;  /* borrowed */
@@ -29,10 +31,11 @@ struct unpack_target {
 	uint32_t moved; /* within: so many of the root's children are in the target */
 };
 
-/* Makes the temporary tree's root. 0; -ENOTEMPTY, -ENOTDIR as unpack_archive() says;
- * -errno of open(2) and mkdir(2). */
+/* Makes the temporary tree's root, after it has removed what killed unpackings to this
+ * target have left. 0; -ENOTEMPTY, -ENOTDIR as unpack_archive() says; -ETIMEDOUT,
+ * -ECANCELED; -errno of open(2) and mkdir(2). */
 int unpack_target_open(struct unpack_target *t, const char *path, const struct index *ix,
-	struct error *e);
+	const struct call *call, struct error *e);
 
 /* Where directories get their last modes and times. For a tree within the target this
  * moves it up first, since a directory without write permission cannot be moved; -EIO where

@@ -3,7 +3,10 @@ whole or not at all; and only what is missing is fetched."""
 
 import json
 import os
+import queue
 import shutil
+import signal
+import subprocess
 import unittest
 
 from larder_testlib.cli import Cli
@@ -124,6 +127,46 @@ class Restore(unittest.TestCase):
         self.assertIn("cannot move '3' into '.': File exists", result.err)
         self.assertEqual(os.listdir(self.out), ["3"])
         self.assertEqual((self.out / "3").read_text(), "mine")
+
+    def killed(self, target, cwd):
+        """A restore that SIGKILL has met when its tree was begun; what lies in `cwd` then."""
+        started = queue.Queue()
+        self.meanwhile(lambda: started.get(timeout=60).kill())
+        child = self.cli.start("restore", "--cache-dir", "", "--key", "k", f"s3://{BUCKET}",
+                               target, cwd=cwd, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        started.put(child)
+        self.assertEqual(child.wait(60), -signal.SIGKILL)
+        return os.listdir(cwd)
+
+    def test_what_a_killed_one_left_within_the_target_is_removed(self):
+        """A volume, which the next container finds as the killed one left it."""
+        self.out.mkdir()
+        for _ in range(2):
+            self.assertRegex(" ".join(self.killed(".", self.out)), r"\A\.larder-[0-9a-f]{8}\Z")
+        self.larder(0, "restore", "--cache-dir", "", "--key", "k", f"s3://{BUCKET}", ".",
+                    cwd=self.out)
+        self.assertEqual(compare_trees(self.trees[0], self.out), [])
+
+    def test_what_a_killed_one_left_beside_the_target_is_removed(self):
+        there = self.home / "there"
+        there.mkdir()
+        for _ in range(2):
+            self.assertRegex(" ".join(self.killed("out", there)),
+                             r"\A\.out\.larder-[0-9a-f]{8}\Z")
+        self.larder(0, "restore", "--cache-dir", "", "--key", "k", f"s3://{BUCKET}", "out",
+                    cwd=there)
+        self.assertEqual(os.listdir(there), ["out"])
+        self.assertEqual(compare_trees(self.trees[0], there / "out"), [])
+
+    def test_what_was_half_moved_up_stays(self):
+        """Whose it is nobody can tell; nothing is touched in a directory that is refused."""
+        (self.out / ".larder-0123abcd" / "1").mkdir(parents=True)
+        (self.out / "0").mkdir()
+        result = self.larder(2, "restore", "--key", "k", f"s3://{BUCKET}", ".", cwd=self.out)
+        self.assertIn("it is not empty", result.err)
+        self.assertEqual(sorted(os.listdir(self.out)), [".larder-0123abcd", "0"])
+        self.assertEqual(os.listdir(self.out / ".larder-0123abcd"), ["1"])
 
     def test_only_what_the_cache_lacks_is_fetched(self):
         def restore(key, target):

@@ -143,20 +143,47 @@ static int no_such_command(const char *word)
 	return EXIT_USAGE;
 }
 
+/* What is wrong with the words behind a known first one. */
+static int check_help(int argc, char **argv, struct error *e)
+{
+	static const char words[] = "larder help [COMMAND | --json | --completion SHELL]";
+	int wanted = strcmp(argv[0], "--completion") ? 1 : 2;
+	if (argc > wanted)
+		return error_set(e, -EINVAL, "'%s' is one argument too many: %s",
+			argv[wanted], words);
+	if (argc < wanted)
+		return error_set(e, -EINVAL, "the name of a shell is missing: %s", words);
+	return 0;
+}
+
+static int print_completion(const char *shell, struct error *e)
+{
+	int r = completion_print(stdout, shell);
+	return r < 0 ? error_set(e, r,
+			       "there are no completions for '%s', only for bash, fish and zsh",
+			       shell)
+		     : 0;
+}
+
 /* larder help [COMMAND | --json | --completion SHELL] */
 static int help(int argc, char **argv)
 {
-	const struct command *c = argc == 1 ? find_command(argv[0]) : NULL;
-	if (!argc)
-		help_overview();
-	else if (argc == 1 && !strcmp(argv[0], "--json"))
+	const char *first = argc ? argv[0] : "";
+	const struct command *c = find_command(first);
+	bool json = !strcmp(first, "--json"), completion = !strcmp(first, "--completion");
+	if (argc && !c && !json && !completion)
+		return no_such_command(first);
+	struct error e = { 0 };
+	int r = argc ? check_help(argc, argv, &e) : 0;
+	if (r == 0 && completion)
+		r = print_completion(argv[1], &e);
+	else if (r == 0 && json)
 		help_json();
-	else if (c)
+	else if (r == 0 && c)
 		help_command(c);
-	else if (argc != 2 || strcmp(argv[0], "--completion") != 0 ||
-		completion_print(stdout, argv[1]) < 0)
-		return no_such_command(argv[0]);
-	return results_flush(EXIT_DONE);
+	else if (r == 0)
+		help_overview();
+	return results_flush(conclude(r, &e, false));
 }
 
 int main(int argc, char **argv)

@@ -250,10 +250,16 @@ class Options(unittest.TestCase):
     def test_help_knows_its_words(self):
         self.assertEqual(self.cli.run("help").out, self.cli.run("--help").out)
         self.assertEqual(self.cli.run("help", "ls").out, self.cli.run("ls", "--help").out)
-        for words in (["frob"], ["--completion"], ["--completion", "csh"], ["ls", "ls"]):
+        for words, told in ((["frob"], "there is no command 'frob'"),
+                            (["--completion"], "shell is missing"),
+                            (["--completion", "csh"], "no completions for 'csh'"),
+                            (["--completion", "zsh", "ls"], "'ls' is one argument too many"),
+                            (["--json", "ls"], "'ls' is one argument too many"),
+                            (["mount", "umount"], "'umount' is one argument too many")):
             result = self.cli.run("help", *words)
             self.assertEqual((result.code, result.out), (2, ""), result)
             self.assertEqual(result.err.count("\n"), 1)
+            self.assertIn(told, result.err)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@
 #include "archive/archive.h"
 
 struct unpack_progress {
-	uint64_t files;
+	uint64_t files; /* inodes: further names of one do not count */
 	uint64_t total_files;
 	uint64_t bytes; /* of content written */
 	uint64_t total_bytes;

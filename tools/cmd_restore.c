@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "archive/unpack.h"
 #include "fetch/base/json_out.h"
@@ -157,6 +158,16 @@ static int unpack(struct restore *r, struct attempt *a, struct error *e)
 /* --- afterwards ------------------------------------------------------------------------
  */
 
+/* Names, as `larder commit` counts them: several may be of one inode. */
+static uint64_t count_files(const struct attempt *a)
+{
+	const struct index *ix = archive_index(a->archive);
+	uint64_t count = 0;
+	for (uint32_t i = 0; i < index_count(ix); i++)
+		count += S_ISREG(index_mode(ix, i));
+	return count;
+}
+
 static void print_json(const struct restore *r, const struct attempt *a)
 {
 	printf("{\"key\":");
@@ -174,7 +185,7 @@ static void print_json(const struct restore *r, const struct attempt *a)
 		       "\"seconds\":%.3f",
 			(unsigned long long)a->pin.size,
 			(unsigned long long)a->stats.fetched_bytes,
-			(unsigned long long)r->last.total_files,
+			(unsigned long long)count_files(a),
 			(unsigned long long)r->last.total_bytes,
 			(double)(clock_monotonic_ns() - r->begun_ns) / 1e9);
 	}
@@ -192,10 +203,11 @@ static void print_words(const struct restore *r, const struct attempt *a)
 	human_bytes(a->stats.fetched_bytes, fetched);
 	human_duration(clock_monotonic_ns() - r->begun_ns, time);
 	bool exact = key_choice_is_exact(&r->keys, r->found);
+	uint64_t files = count_files(a);
 	printf("%s: restored%s%s%s: %llu file%s, %s, of which %s were fetched, %s\n",
 		r->found, exact ? "" : " in place of '", exact ? "" : r->wanted,
-		exact ? "" : "'", (unsigned long long)r->last.total_files,
-		r->last.total_files == 1 ? "" : "s", content, fetched, time);
+		exact ? "" : "'", (unsigned long long)files, files == 1 ? "" : "s", content,
+		fetched, time);
 }
 
 /* a: what was restored; NULL: a miss. */

@@ -168,6 +168,19 @@ class Restore(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(self.out)), [".larder-0123abcd", "0"])
         self.assertEqual(os.listdir(self.out / ".larder-0123abcd"), ["1"])
 
+    def test_files_are_counted_as_a_commit_counts_them(self):
+        tree = self.home / "tree-links"
+        tree.mkdir()
+        for name in ("a", "b"):
+            (tree / name).write_text(name)
+        os.link(tree / "a", tree / "c")
+        (tree / "d").symlink_to("a")
+        words = ["--json", "--key", "links", f"s3://{BUCKET}"]
+        packed = json.loads(self.larder(0, "commit", *words, tree).out)
+        unpacked = json.loads(self.larder(0, "restore", *words, self.out).out)
+        self.assertEqual((packed["files"], unpacked["files"]), (3, 3))
+        self.assertEqual((packed["content_bytes"], unpacked["content_bytes"]), (2, 2))
+
     def test_only_what_the_cache_lacks_is_fetched(self):
         def restore(key, target):
             result = self.larder(0, "restore", "--json", "--key", key, f"s3://{BUCKET}",

@@ -8,7 +8,7 @@
  * docs/foreign.md has the rules for names, duplicates, links and limits.
  *
  * The same bytes always become the same file, with the same identity, by the same release
- * of zstd.
+ * of zstd; and in the same time zone, where a zip has nothing but local times.
  *
  * Memory: the tree (archive/foreign_tree.h), 18 MiB of bytes ahead, and what the
  * decompressor takes (xz: up to 1 GiB when the archive was made so; else some MiB).

@@ -5,9 +5,12 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import tarfile
+import time
 import unittest
+import zipfile
 
 from larder_testlib.compare import compare_trees
 from larder_testlib.faultproxy import FaultProxy
@@ -245,6 +248,34 @@ class Foreign(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(self.place / "out")), ["absolute", "good"])
         self.assertIn("'a/../../climbs' of 'odd' is left out", done.err)
         self.assertIn("'fifo' of 'odd' is left out", done.err)
+
+
+class ZipTimes(unittest.TestCase):
+    """What docs/foreign.md says of time zones."""
+
+    def restored(self, place, key, zone):
+        """The identity, and the time of the one file."""
+        out = place / f"{key}-{zone}"
+        said = larder("restore", "--json", "--cache-dir", "", "--key", key, place / "store",
+                      out, env={"TZ": zone}).out
+        return json.loads(said)["identity"], (out / "a").stat().st_mtime
+
+    def test_only_local_times_depend_on_the_zone(self):
+        moment = 1_000_000_000
+        local = zipfile.ZipInfo("a", time.gmtime(moment)[:6])
+        extended = zipfile.ZipInfo("a", time.gmtime(moment)[:6])
+        extended.extra = struct.pack("<2sHBI", b"UT", 5, 1, moment)  # APPNOTE, Info-ZIP's
+        with TempDir("larder-foreign-") as place:
+            (place / "store").mkdir()
+            for key, member in (("local", local), ("extended", extended)):
+                with zipfile.ZipFile(place / "store" / key, "w") as made:
+                    made.writestr(member, "content")
+            here, there = (self.restored(place, "local", zone) for zone in ("AAA0", "BBB5"))
+            self.assertEqual((here[1], there[1]), (moment, moment + 5 * 3600))
+            self.assertNotEqual(here[0], there[0])
+            here, there = (self.restored(place, "extended", zone) for zone in ("AAA0", "BBB5"))
+            self.assertEqual(here, there)
+            self.assertEqual(here[1], moment)
 
 
 if __name__ == "__main__":

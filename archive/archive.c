@@ -66,17 +66,6 @@ static int inflate(const void *stored, size_t len, size_t raw_len, void **ret,
 	return 0;
 }
 
-/* What a stored index of len bytes may decompress to. Frames that are all the same, as a
- * large hole makes them, take no room in it; but each takes some in the object. */
-static uint64_t most_raw(size_t len, uint32_t frames)
-{
-	uint64_t most = (uint64_t)len * INDEX_RAW_RATIO +
-			(uint64_t)frames * INDEX_RAW_PER_FRAME;
-	if (most < INDEX_RAW_FLOOR)
-		most = INDEX_RAW_FLOOR;
-	return most < INDEX_RAW_LIMIT ? most : INDEX_RAW_LIMIT;
-}
-
 static int load_index(const void *stored, size_t len, uint32_t frames, bool local,
 	struct index **ret, struct error *e)
 {
@@ -84,7 +73,7 @@ static int load_index(const void *stored, size_t len, uint32_t frames, bool loca
 	int r = frame_raw_size(stored, len, &raw_len, "the index", e);
 	if (r < 0)
 		return r;
-	if (raw_len > most_raw(len, frames))
+	if (raw_len > index_raw_most(len, frames))
 		return error_set(e, -EBADMSG,
 			"the index would grow from %zu to %" PRIu64 " bytes", len,
 			raw_len);

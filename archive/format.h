@@ -5,6 +5,7 @@
 #ifndef LARDER_ARCHIVE_FORMAT_H
 #define LARDER_ARCHIVE_FORMAT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define FORMAT_VERSION 1
@@ -82,5 +83,16 @@ enum section_id {
 enum outer_section_id {
 	OUTER_CONTENT_DIGESTS = 1, /* 16 bytes x entries */
 };
+
+/* What a stored index of len bytes may decompress to. Frames that are all the same, as a
+ * large hole makes them, take no room in it; but each takes some in the object. */
+static inline uint64_t index_raw_most(size_t len, uint32_t frames)
+{
+	uint64_t most = (uint64_t)len * INDEX_RAW_RATIO +
+			(uint64_t)frames * INDEX_RAW_PER_FRAME;
+	if (most < INDEX_RAW_FLOOR)
+		most = INDEX_RAW_FLOOR;
+	return most < INDEX_RAW_LIMIT ? most : INDEX_RAW_LIMIT;
+}
 
 #endif

@@ -157,14 +157,23 @@ static int put_identity(struct pack_tail *t, const struct digest *identity)
 	return r < 0 ? r : buf_append(&t->bytes, identity->bytes, DIGEST_SIZE);
 }
 
+/* Readers would refuse it. What stays on this machine is loaded before it is kept. */
+static bool is_too_dense(const struct pack_tail *t, size_t raw_len, size_t len)
+{
+	return !t->facts.flags &&
+	       raw_len > index_raw_most(len, (uint32_t)t->facts.frame_count);
+}
+
 static int put_index(struct pack_tail *t, struct digest *ret_identity)
 {
-	size_t len, settled;
-	const uint8_t *raw = index_writer_raw(t->writer, &len, &settled);
-	int r = section_put(&t->index, raw + t->compressed, len - t->compressed, true);
+	size_t raw_len, settled, len;
+	const uint8_t *raw = index_writer_raw(t->writer, &raw_len, &settled);
+	int r = section_put(&t->index, raw + t->compressed, raw_len - t->compressed, true);
 	if (r < 0)
 		return r;
 	const uint8_t *stored = section_seal(&t->index, SKIPPABLE_MAGIC_INDEX, &len);
+	if (is_too_dense(t, raw_len, len))
+		return -EFBIG;
 	r = digest_of(stored, len, ret_identity);
 	if (r == 0)
 		r = put_identity(t, ret_identity);

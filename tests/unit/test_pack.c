@@ -522,6 +522,24 @@ static void note_progress(void *arg, const struct pack_progress *p)
 	seen->last = *p;
 }
 
+/* Equal targets make an index that readers take for a bomb: better none than that one. */
+static void what_nobody_could_read_is_not_packed(void **state)
+{
+	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
+	CLEANUP(receiver_finish) struct receiver r = RECEIVER;
+	char target[4000], name[8];
+	memset(target, 'x', sizeof(target) - 1);
+	target[sizeof(target) - 1] = '\0';
+	for (int i = 0; i < 400; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		assert_int_equal(symlink(target, scratch_path(&dir, name)), 0);
+	}
+	struct pack_result result;
+	struct error e = {0};
+	assert_int_equal(pack_into(&dir, &plain, CALL_PATIENT, &r, &result, &e), -EFBIG);
+	assert_string_equal(e.text, "'top' is past what an archive can hold");
+}
+
 static void progress_ends_with_everything(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
@@ -558,6 +576,7 @@ int main(void)
 		cmocka_unit_test(what_the_file_system_says_is_a_failure),
 		cmocka_unit_test(as_many_directories_are_open_as_may_be),
 		cmocka_unit_test(a_hole_costs_little),
+		cmocka_unit_test(what_nobody_could_read_is_not_packed),
 		cmocka_unit_test(progress_ends_with_everything),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/mount_ask.h"
+#include "fetch/base/mounts.h"
 #include "tools/command.h"
 #include "tools/mounted.h"
 #include "tools/session.h"
@@ -39,8 +40,9 @@ int cmd_status(const struct options *o, struct error *e)
 	CLEANUP(cleanup_free) char *text = NULL;
 	size_t len;
 	/* what is mounted elsewhere, or by somebody else, may answer as well */
-	const char *daemon = mounted_find(mountpoint, &m) ? m.daemon : mountpoint;
-	int r = mount_ask(daemon, o->json ? MOUNT_STATUS : MOUNT_SUMMARY,
+	bool found = mounted_find(mountpoint, &m);
+	int r = mount_ask_daemon(found ? m.point : mountpoint,
+		found ? m.daemon : mountpoint, o->json ? MOUNT_STATUS : MOUNT_SUMMARY,
 		session_signal_fd(), &text, &len);
 	if (r < 0)
 		return fail(r, mountpoint, e);

@@ -127,7 +127,8 @@ int overlay_home_make(const char *given, const char *cache_dir, const char *poin
 /* --- mounting --------------------------------------------------------------------------
  */
 
-/* Names are relative to HOME, so that no character in its path needs an escape. */
+/* Names are relative to HOME, so that no character in its path needs an escape. What is
+ * mounted is called by HOME's path, by which it is found again. */
 static int mount_kernels(const char *home, const char *point)
 {
 	static const char *const ways[] = {
@@ -142,7 +143,7 @@ static int mount_kernels(const char *home, const char *point)
 		return -errno;
 	int r = -EINVAL;
 	for (size_t i = 0; r < 0 && i < sizeof(ways) / sizeof(ways[0]); i++) {
-		r = mount("larder", point, "overlay", MS_NOSUID | MS_NODEV, ways[i]) < 0
+		r = mount(home, point, "overlay", MS_NOSUID | MS_NODEV, ways[i]) < 0
 			    ? -errno
 			    : 0;
 		log_debug("overlay with '%s': %s", ways[i], strerror(-r));
@@ -252,24 +253,30 @@ static bool is_private(const char *home)
 	       !(st.st_mode & 077);
 }
 
+static bool is_home_of(const char *home, const char *wanted)
+{
+	char path[PATH_MAX], point[PATH_MAX];
+	if (!strstr(home, "/" HOME_NAME) || !is_private(home))
+		return false;
+	overlay_part(home, "point", path);
+	ssize_t got = readlink(path, point, sizeof(point) - 1);
+	if (got <= 0)
+		return false;
+	point[got] = '\0';
+	return strcmp(point, wanted) == 0;
+}
+
 /* Later mounts lie on earlier ones, so the last that fits is the one that is seen. */
 static void consider(void *arg, const char *mountpoint, const char *type)
 {
 	const struct search *s = arg;
-	char home[PATH_MAX], path[PATH_MAX], point[PATH_MAX];
+	char home[PATH_MAX];
 	size_t len = strlen(mountpoint), tail = strlen("/lower");
 	if (strcmp(type, "fuse.larderfs") != 0 || len <= tail ||
 		strcmp(mountpoint + len - tail, "/lower") != 0)
 		return;
 	snprintf(home, sizeof(home), "%.*s", (int)(len - tail), mountpoint);
-	if (!strstr(home, "/" HOME_NAME) || !is_private(home))
-		return;
-	overlay_part(home, "point", path);
-	ssize_t got = readlink(path, point, sizeof(point) - 1);
-	if (got <= 0)
-		return;
-	point[got] = '\0';
-	if (strcmp(point, s->point) == 0)
+	if (is_home_of(home, s->point))
 		strcpy(s->home, home);
 }
 
@@ -280,9 +287,13 @@ bool overlay_home_of(const char *point, char *ret)
 	*ret = '\0';
 	if (mount_facts_of(point, &facts, NULL) < 0 || !facts.mounted)
 		return false;
-	if (strcmp(facts.type, "overlay") != 0 &&
-		strcmp(facts.type, "fuse.fuse-overlayfs") != 0)
+	bool kernels = strcmp(facts.type, "overlay") == 0;
+	if (!kernels && strcmp(facts.type, "fuse.fuse-overlayfs") != 0)
 		return false;
+	if (kernels && is_home_of(facts.source, point)) {
+		strcpy(ret, facts.source);
+		return true;
+	}
 	return mounts_each(consider, &search, NULL) == 0 && *ret;
 }
 

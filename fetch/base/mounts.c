@@ -50,6 +50,7 @@ struct mount_line {
 	char type[64];
 	char device[32];
 	int64_t user;
+	char source[PATH_MAX];
 };
 
 /* user_id= among a super block's options; -1 without. */
@@ -81,6 +82,8 @@ static bool parse_line(const char *line, struct mount_line *ret)
 	snprintf(ret->type, sizeof(ret->type), "%.*s", (int)len, dash + 3);
 	word = nth_word(line, 2, &len);
 	snprintf(ret->device, sizeof(ret->device), "%.*s", (int)len, word);
+	word = nth_word(dash + 3, 1, &len);
+	unescape(word, len, ret->source, sizeof(ret->source));
 	word = nth_word(dash + 3, 2, &len);
 	ret->user = read_user(word, len);
 	return true;
@@ -103,6 +106,7 @@ void mount_facts_parse(const char *text, const char *path, struct mount_facts *r
 		ret->user = m.user;
 		memcpy(ret->type, m.type, sizeof(ret->type));
 		memcpy(ret->device, m.device, sizeof(ret->device));
+		memcpy(ret->source, m.source, sizeof(ret->source));
 	}
 }
 
@@ -233,12 +237,22 @@ static int check_empty(const char *path, struct error *e)
 	return 0;
 }
 
+int mount_ask_daemon(const char *path, const char *daemon, const char *name, int stop,
+	char **ret, size_t *ret_len)
+{
+	struct mount_facts facts;
+	if (strcmp(path, daemon) != 0 && mount_facts_of(daemon, &facts, NULL) == 0 &&
+		!facts.mounted)
+		return -ENOTCONN;
+	return mount_ask(daemon, name, stop, ret, ret_len);
+}
+
 int mount_demand_alive(const char *path, const char *daemon, int stop, struct error *e)
 {
 	/* stat(2) may still be answered by the kernel, from what it has cached */
 	CLEANUP(cleanup_free) char *text = NULL;
 	size_t len;
-	int r = mount_ask(daemon, MOUNT_STATUS, stop, &text, &len);
+	int r = mount_ask_daemon(path, daemon, MOUNT_STATUS, stop, &text, &len);
 	switch (r) {
 	case -ENOTCONN:
 		return error_set(e, r,

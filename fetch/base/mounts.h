@@ -4,6 +4,7 @@
 #ifndef LARDER_FETCH_BASE_MOUNTS_H
 #define LARDER_FETCH_BASE_MOUNTS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@ struct mount_facts {
 	char type[64];   /* of the topmost, such as "fuse.larderfs", "overlay" */
 	char device[32]; /* its device's "major:minor" */
 	int64_t user;    /* who mounted it, where it tells as FUSE does; else -1 */
+	char source[PATH_MAX]; /* what it says to be a mount of */
 };
 
 /* path: absolute and without symlinks. 0 or -errno. */
@@ -40,9 +42,14 @@ int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type),
  * last component names need not exist. ret: PATH_MAX bytes. 0 or -errno. */
 int mountpoint_resolve(const char *path, char *ret, struct error *e);
 
-/* Demands that the larderfs behind a mount on path still answers; daemon: where it would,
- * which is path itself, or below an overlay; stop: as mount_ask() has it. 0; -ENOTCONN or
- * -ETIMEDOUT with what to do; -ECANCELED. */
+/* mount_ask() of the larderfs behind a mount on path. daemon: where it answers, which is path
+ * itself, or below an overlay. -ENOTCONN also when it has ended and only the overlay is
+ * left. */
+int mount_ask_daemon(const char *path, const char *daemon, const char *name, int stop,
+	char **ret, size_t *ret_len);
+
+/* Demands that the larderfs behind a mount on path still answers; daemon and stop as
+ * above. 0; -ENOTCONN or -ETIMEDOUT with what to do; -ECANCELED. */
 int mount_demand_alive(
 	const char *path, const char *daemon, int stop, struct error *e);
 

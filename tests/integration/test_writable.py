@@ -293,6 +293,18 @@ class Writable(WritableCase):
         self.run_ok("umount", "mnt")
         self.assert_nothing_left()
 
+    def test_what_an_ended_daemon_left_is_cleared_away(self):
+        """It unmounts what it served, and only the overlay is left."""
+        self.mount()
+        self.kill_daemon(signal.SIGTERM)
+        self.assertEqual(mount_points(self.path), [os.fsencode(self.point)])
+        self.assert_not_mounted_on("mounted by a larderfs that is gone", 1)
+        self.assert_refused(1, "is gone; 'larder umount", "status", "mnt")
+        self.assert_refused(1, "is mounted by a larderfs that is gone; ", "commit", "--key",
+                            "b", "./store", "mnt")
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
     def in_a_namespace(self, commands, *begin):
         """Runs shell commands, $L being larder, in namespaces of their own; begin: words
         that make more of these, or take rights away."""

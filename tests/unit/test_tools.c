@@ -143,6 +143,7 @@ static void mountinfo_tells_the_topmost_mount(void **state)
 	assert_true(facts.mounted);
 	assert_string_equal(facts.type, "fuse.larderfs");
 	assert_int_equal(facts.user, 1234);
+	assert_string_equal(facts.source, "s3://bucket");
 	mount_facts_parse(mountinfo, "/mnt/c", &facts);
 	assert_string_equal(facts.type, "overlay");
 	assert_int_equal(facts.user, -1);

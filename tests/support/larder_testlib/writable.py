@@ -80,8 +80,8 @@ class WritableCase(unittest.TestCase):
             found[str(path.relative_to(top))] = (st.st_mode, content)
         return found
 
-    def kill_daemon(self):
+    def kill_daemon(self, number=signal.SIGKILL):
         daemon = os.pidfd_open(json.loads(self.run_ok("status", "--json", "mnt").out)["pid"])
         self.addCleanup(os.close, daemon)
-        signal.pidfd_send_signal(daemon, signal.SIGKILL)
+        signal.pidfd_send_signal(daemon, number)
         select.select([daemon], [], [], 60)

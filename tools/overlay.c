@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "archive/xattrs.h"
+#include "fetch/base/cache_folder.h"
 #include "fetch/base/cleanup.h"
 #include "fetch/base/io.h"
 #include "fetch/base/log.h"
@@ -89,13 +90,26 @@ static int make_below(const char *directory, char *ret)
 	return r;
 }
 
+/* In the cache directory, if it is one. */
+static int make_in_cache(const char *directory, char *ret)
+{
+	CLEANUP(cleanup_close) int dir = -1;
+	int r = cache_folder_open(directory, &dir, NULL);
+	return r < 0 ? r : make_below(directory, ret);
+}
+
+static bool is_fit(const char *place, const char *point)
+{
+	return place && *place && !path_within(place, point);
+}
+
 static int make_somewhere(const char *cache_dir, const char *point, char *ret)
 {
-	const char *const places[] = {cache_dir, getenv("XDG_RUNTIME_DIR"), "/tmp"};
-	int r = -EOPNOTSUPP;
-	for (size_t i = 0; r < 0 && i < sizeof(places) / sizeof(places[0]); i++)
-		if (places[i] && *places[i] && !path_within(places[i], point))
-			r = make_below(places[i], ret);
+	const char *const others[] = {getenv("XDG_RUNTIME_DIR"), "/tmp"};
+	int r = is_fit(cache_dir, point) ? make_in_cache(cache_dir, ret) : -ENOENT;
+	for (size_t i = 0; r < 0 && i < sizeof(others) / sizeof(others[0]); i++)
+		if (is_fit(others[i], point))
+			r = make_below(others[i], ret);
 	return r;
 }
 
@@ -115,13 +129,11 @@ int overlay_home_make(const char *given, const char *cache_dir, const char *poin
 	if (given)
 		return error_set(e, -EINVAL,
 			"--upper-dir '%s' is on a file system that cannot take what an "
-			"overlay "
-			"writes; ext4, xfs, btrfs and tmpfs can",
+			"overlay writes; ext4, xfs, btrfs and tmpfs can",
 			given);
-	return error_set(e, -EINVAL,
+	return error_set(e, -EIO,
 		"neither the cache directory nor '/tmp' can take what an overlay writes; "
-		"name "
-		"a directory on ext4, xfs, btrfs or tmpfs with --upper-dir");
+		"name a directory on ext4, xfs, btrfs or tmpfs with --upper-dir");
 }
 
 /* --- mounting --------------------------------------------------------------------------

@@ -24,8 +24,9 @@
 
 /* Makes a HOME with its three directories, not in point, which the overlay will cover,
  * and on a file system that can hold an upper layer: below `given`, or (NULL) the first
- * that will do of cache_dir (which may be "" or NULL), $XDG_RUNTIME_DIR and /tmp. ret:
- * PATH_MAX bytes. -EINVAL when none will do. */
+ * that will do of cache_dir (which may be "" or NULL; not if it is no cache folder),
+ * $XDG_RUNTIME_DIR and /tmp. ret: PATH_MAX bytes. -EINVAL when `given` will not do; -EIO
+ * when this machine has no place for it. */
 int overlay_home_make(const char *given, const char *cache_dir, const char *point,
 	char *ret, struct error *e);
 

@@ -293,6 +293,32 @@ class Writable(WritableCase):
         self.run_ok("umount", "mnt")
         self.assert_nothing_left()
 
+    def test_nothing_is_written_to_a_folder_that_is_no_cache(self):
+        project = self.path / "project"
+        project.mkdir()
+        (project / "mine").write_text("mine\n")
+        result = self.cli.run("mount", "--writable", "--cache-dir", "project", "--key", "a",
+                              "./store", "mnt")
+        self.assertEqual(result.code, 0, result)
+        self.assertIn("is no cache of Larder's", result.err)
+        self.assertEqual(len(mounts_at(self.point)), 1)
+        self.assertEqual(os.listdir(project), ["mine"])
+        self.run_ok("umount", "mnt")
+
+    @unittest.skipUnless(os.geteuid() == 0, "another /tmp is for root")
+    def test_a_machine_without_a_place_for_an_overlay(self):
+        """That is no wrong word of the person's, and --soft-fail goes on without."""
+        self.assertEqual(self.in_a_namespace("""
+            mount -t tmpfs none /mnt
+            cp -r store /mnt; mkdir /mnt/upper /mnt/work /mnt/point
+            mount -t overlay -o lowerdir=/tmp,upperdir=/mnt/upper,workdir=/mnt/work none /tmp
+            unset XDG_RUNTIME_DIR; cd /mnt
+            set -- mount --writable --cache-dir= --key a ./store point
+            $L "$@" 2> said || echo $?
+            $L "$@" --soft-fail 2>> said; echo $?
+            grep -c "neither the cache directory nor" said
+            """), "1\n0\n2\n")
+
     def test_what_an_ended_daemon_left_is_cleared_away(self):
         """It unmounts what it served, and only the overlay is left."""
         self.mount()

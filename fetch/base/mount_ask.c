@@ -26,22 +26,21 @@ struct answer {
 };
 
 /* In the child, where only what is safe in a signal handler may be called. */
-static _Noreturn void answer(
-	const char *path, const char *name, int to, pid_t parent, struct answer *a)
+static _Noreturn void answer(const char *path, const char *name, int to, pid_t parent)
 {
+	struct answer a;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || dup2(to, STDIN_FILENO) < 0)
 		_exit(1);
 	close_range(STDIN_FILENO + 1, UINT_MAX, 0);
-	ssize_t len = getxattr(path, name, a->text, XATTR_SIZE_MAX);
-	a->error = len < 0 ? errno : 0;
-	write_fully(STDIN_FILENO, a,
+	ssize_t len = getxattr(path, name, a.text, XATTR_SIZE_MAX);
+	a.error = len < 0 ? errno : 0;
+	write_fully(STDIN_FILENO, &a,
 		offsetof(struct answer, text) + (len < 0 ? 0 : (size_t)len));
 	_exit(0);
 }
 
-static pid_t start_child(
-	const char *path, const char *name, struct answer *a, int *ret_from)
+static pid_t start_child(const char *path, const char *name, int *ret_from)
 {
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -50,7 +49,7 @@ static pid_t start_child(
 	CLEANUP(cleanup_close) int to = ends[1];
 	pid_t parent = getpid(), child = fork();
 	if (child == 0)
-		answer(path, name, to, parent, a);
+		answer(path, name, to, parent);
 	if (child < 0)
 		return -errno;
 	*ret_from = steal_fd(&from);
@@ -108,21 +107,17 @@ static void end_child(pid_t child, int from)
 
 int mount_ask(const char *path, const char *name, int stop, char **ret, size_t *ret_len)
 {
-	CLEANUP(cleanup_free) struct answer *a = calloc(1, sizeof(*a));
 	CLEANUP(cleanup_close) int from = -1;
-	if (!a)
-		return -ENOMEM;
-	pid_t child = start_child(path, name, a, &from);
+	pid_t child = start_child(path, name, &from);
 	if (child < 0)
 		return child;
 	size_t len = 0;
-	int r = read_answer(from, stop, a, &len);
+	CLEANUP(cleanup_free) struct answer *a = calloc(1, sizeof(*a));
+	int r = a ? read_answer(from, stop, a, &len) : -ENOMEM;
 	end_child(child, from);
-	if (r < 0)
-		return r;
-	char *text = strndup(a->text, len);
+	char *text = r == 0 ? strndup(a->text, len) : NULL;
 	if (!text)
-		return -ENOMEM;
+		return r < 0 ? r : -ENOMEM;
 	*ret = text;
 	*ret_len = len;
 	return 0;

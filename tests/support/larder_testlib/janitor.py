@@ -30,22 +30,25 @@ GONE_WITHIN = 10.0
 SCANS = 20  # of all processes
 
 
-def start_time(pid):
-    """The process's start in clock ticks, or None if it is gone or a zombie."""
+def stat_fields(pid):
+    """What /proc/PID/stat says behind the name (proc(5)), or None if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
+            return stat.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def start_time(pid):
+    """The process's start in clock ticks, or None if it is gone or a zombie."""
+    fields = stat_fields(pid)
+    return int(fields[19]) if fields and fields[0] not in (b"Z", b"X") else None
 
 
 def is_in_exec(pid):
     """True within execve(2), whose new memory has no environment yet."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
-    except OSError:
+    fields = stat_fields(pid)
+    if not fields:
         return False
     size, env_end = int(fields[20]), int(fields[48])
     return size > 0 and env_end == 0

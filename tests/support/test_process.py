@@ -89,8 +89,8 @@ class Children(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (0, f"{-signal.SIGINT}\n"), done)
 
     def test_stop_kills_what_ignores_the_signal(self):
-        child = spawn(["sh", "-c", "trap '' TERM; echo x; while :; do sleep 1; done"],
-                      stdout=subprocess.PIPE)
+        child = spawn(["sh", "-c", "trap '' TERM; echo x; read -r line"],
+                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         child.popen.stdout.readline()
         self.assertEqual(child.stop(seconds=0.1), -signal.SIGKILL)
 

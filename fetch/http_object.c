@@ -53,13 +53,12 @@ static int broken_transfer(int r, struct error *e)
 
 /* --- ranges ------------------------------------------------------------------------ */
 
-static int ask_range(const struct http_target *t, const struct call *call,
-	const struct pin *pin, const char *query, uint64_t offset, size_t len, void *buf,
-	struct error *e)
+/* A GET of the pinned version: of a range, as the header field has it, or (NULL) of all. */
+static int ask_pinned(const struct http_target *t, const struct call *call,
+	const struct pin *pin, const char *query, const char *range, void *sink,
+	size_t len, struct http_response *ret, struct error *e)
 {
-	char range[RANGE_FIELD_SIZE], match[MATCH_FIELD_SIZE];
-	snprintf(range, sizeof(range), "range: bytes=%" PRIu64 "-%" PRIu64, offset,
-		offset + len - 1);
+	char match[MATCH_FIELD_SIZE];
 	snprintf(match, sizeof(match), "if-match: %s", pin->etag);
 	const char *const headers[] = {match, range, NULL};
 	const struct exchange_request request = {
@@ -68,11 +67,21 @@ static int ask_range(const struct http_target *t, const struct call *call,
 		.query = query,
 		.headers = headers,
 		.body_fd = -1,
-		.sink = buf,
+		.sink = sink,
 		.sink_len = len,
 	};
+	return ask(t, call, &request, ret, e);
+}
+
+static int ask_range(const struct http_target *t, const struct call *call,
+	const struct pin *pin, const char *query, uint64_t offset, size_t len, void *buf,
+	struct error *e)
+{
+	char range[RANGE_FIELD_SIZE];
+	snprintf(range, sizeof(range), "range: bytes=%" PRIu64 "-%" PRIu64, offset,
+		offset + len - 1);
 	CLEANUP(http_response_finish) struct http_response response = {0};
-	int r = ask(t, call, &request, &response, e);
+	int r = ask_pinned(t, call, pin, query, range, buf, len, &response, e);
 	return r < 0 ? r : http_answer_range(t, &response, pin, offset, len, e);
 }
 
@@ -81,23 +90,12 @@ static int ask_whole(const struct http_target *t, const struct call *call,
 	const struct pin *pin, const char *query, uint64_t offset, size_t len, void *buf,
 	struct error *e)
 {
-	CLEANUP(cleanup_free) char *whole = malloc((size_t)pin->size + 1);
+	size_t size = (size_t)pin->size;
+	CLEANUP(cleanup_free) char *whole = malloc(size + 1);
 	if (!whole)
 		return error_set_errno(e, -ENOMEM, "cannot read '%s'", t->key);
-	char match[MATCH_FIELD_SIZE];
-	snprintf(match, sizeof(match), "if-match: %s", pin->etag);
-	const char *const headers[] = {match, NULL};
-	const struct exchange_request request = {
-		.method = "GET",
-		.path = t->path,
-		.query = query,
-		.headers = headers,
-		.body_fd = -1,
-		.sink = whole,
-		.sink_len = (size_t)pin->size,
-	};
 	CLEANUP(http_response_finish) struct http_response response = {0};
-	int r = ask(t, call, &request, &response, e);
+	int r = ask_pinned(t, call, pin, query, NULL, whole, size, &response, e);
 	if (r == 0)
 		r = http_answer_whole(t, &response, pin, e);
 	if (r == 0)

@@ -33,10 +33,22 @@ serve() {
 case " $* " in
 *' --foreground '*) serve; exit ${result:-0};;
 esac
-# the name that a daemon has: its arguments hold the mount point
-setsid bash -c 'while grep -q " $0 tmpfs" /proc/self/mounts; do read -t 0.02 <> <(:); done' \
-    "$point" < /dev/null > /dev/null 2>&1 &
-exit 0
+exec python3 "$0.daemon" "$point" < /dev/null > /dev/null 2>&1
+"""
+
+# Its arguments hold the mount point, as a daemon's do. It starts nothing: a child would
+# have the same arguments until it executes another program.
+DAEMON = """\
+import os, select, sys
+if os.fork():
+    os._exit(0)
+os.setsid()
+with open("/proc/self/mounts") as table:
+    changes = select.poll()
+    changes.register(table, select.POLLERR | select.POLLPRI)
+    while f" {sys.argv[1]} tmpfs" in table.read():
+        changes.poll()
+        table.seek(0)
 """
 
 LARDER = """\
@@ -61,8 +73,9 @@ sys.stdin.readline()
 class WithStandIns(unittest.TestCase):
     def setUp(self):
         build = self.enterContext(TempDir())
-        for name, text in (("fs/larderfs", LARDERFS), ("tools/larder", LARDER)):
-            (build / name).parent.mkdir()
+        for name, text in (("fs/larderfs", LARDERFS), ("fs/larderfs.daemon", DAEMON),
+                           ("tools/larder", LARDER)):
+            (build / name).parent.mkdir(exist_ok=True)
             (build / name).write_text(text)
             (build / name).chmod(0o755)
         before = os.environ.get("LARDER_BUILD")

@@ -63,6 +63,18 @@ class EndOfTheTestProcess(unittest.TestCase):
         self.assertEqual(victim.stop(signal.SIGTERM), -signal.SIGTERM)
         self.assert_all_gone(*things)
 
+    def test_terminated_again_meanwhile(self):
+        victim, *things = self.start_victim()
+        signals = iter([signal.SIGTERM] * 20)
+
+        def is_dead():
+            victim.send(next(signals, 0))
+            return not victim.alive()
+
+        wait_until(is_dead, "the victim died")
+        self.assertEqual(victim.wait(), -signal.SIGTERM)
+        self.assert_all_gone(*things)
+
     def test_interrupted(self):
         victim, *things = self.start_victim()
         victim.stop(signal.SIGINT)

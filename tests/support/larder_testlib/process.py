@@ -36,7 +36,7 @@ class Janitor:
     """This process's end of the pipe to its janitor, which is started at first use."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may come upon its own thread's
         self._process = None
         self._owner = None
 
@@ -83,6 +83,8 @@ def _at_exit():
 
 
 def _on_signal(number, _frame):
+    for once in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(once, signal.SIG_IGN)
     _janitor.finish()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

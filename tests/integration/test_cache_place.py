@@ -3,11 +3,11 @@ is in ~/.cache, which CI jobs cache most of all."""
 
 import os
 import subprocess
-import unittest
 
 from larder_testlib import fuse
 from larder_testlib.process import forget_mount, note_mount
-from larder_testlib.writable import WritableCase, mounts_at
+from larder_testlib.cli_case import mounts_at
+from larder_testlib.writable import WritableCase
 
 WITHOUT = r"\A[a-z]+: warning: going on without the chunk cache: '.*/\.cache/larder' is in the "
 

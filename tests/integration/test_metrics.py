@@ -7,9 +7,8 @@ import re
 import subprocess
 import unittest
 
-from larder_testlib.cli import Cli
+from larder_testlib.cli_case import CliCase
 from larder_testlib.namespaces import apart
-from larder_testlib.process import TempDir, forget_mount, note_mount
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"'
@@ -49,25 +48,11 @@ def read_metrics(text):
 
 @unittest.skipUnless(os.geteuid() == 0 and os.access("/dev/fuse", os.R_OK | os.W_OK),
                      "mounting here is for root")
-class Mounts(unittest.TestCase):
+class Mounts(CliCase):
     def setUp(self):
-        self.home = TempDir()
-        self.addCleanup(self.home.remove)
-        self.path = self.home.path
-        self.cli = Cli(self.path)
-        self.point = self.path / "mnt"
-        self.point.mkdir()
+        super().setUp()
         (self.path / "tree").mkdir()
         (self.path / "tree/file").write_bytes(os.urandom(100_000))
-        note_mount(self.point)
-        self.addCleanup(forget_mount, self.point)
-        self.addCleanup(subprocess.run, ["umount", "-lq", self.point], check=False,
-                        stderr=subprocess.DEVNULL)
-
-    def run_code(self, code, *words):
-        result = self.cli.run(*words)
-        self.assertEqual(result.code, code, result)
-        return result
 
     def commit(self, key):
         self.run_code(0, "commit", "--key", key, "./store", "tree")

@@ -5,27 +5,19 @@ import os
 import subprocess
 import unittest
 
-from larder_testlib.cli import Cli
-from larder_testlib.process import TempDir, forget_mount, note_mount
+from larder_testlib.cli_case import CliCase
 
 
-class Scopes(unittest.TestCase):
+class Scopes(CliCase):
     def setUp(self):
-        self.home = TempDir()
-        self.addCleanup(self.home.remove)
-        self.path = self.home.path
-        self.cli = Cli(self.path)
-        self.point = self.path / "mnt"
-        self.point.mkdir()
+        super().setUp()
         for name in ("main", "ours", "foreign"):
             (self.path / name).mkdir()
             (self.path / name / "whose").write_text(name)
 
     def run_code(self, code, *words, scope=None):
         env = {"LARDER_SCOPE": scope} if scope is not None else {}
-        result = self.cli.run(*words, env=env)
-        self.assertEqual(result.code, code, result)
-        return result
+        return super().run_code(code, *words, env=env)
 
     def commit(self, key, tree, *words, scope=None):
         self.run_code(0, "commit", "--key", key, *words, "./store", tree, scope=scope)
@@ -119,10 +111,6 @@ class Scopes(unittest.TestCase):
     @unittest.skipUnless(os.geteuid() == 0 and os.access("/dev/fuse", os.R_OK | os.W_OK),
                          "mounting here is for root")
     def test_mounts_look_in_the_same_order(self):
-        note_mount(self.point)
-        self.addCleanup(forget_mount, self.point)
-        self.addCleanup(subprocess.run, ["umount", "-lq", self.point], check=False,
-                        stderr=subprocess.DEVNULL)
         self.commit("k", "main", scope="main")
         self.commit("k", "foreign")
         self.commit("l-1", "ours", scope="pr-1")

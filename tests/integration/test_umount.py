@@ -11,16 +11,9 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from larder_testlib.cli import Cli
-from larder_testlib.process import TempDir, forget_mount, note_mount, wait_until
+from larder_testlib.cli_case import CliCase, mounts_at
+from larder_testlib.process import wait_until
 from larder_testlib.programs import program
-
-
-def mounts_at(path):
-    """The types of what is mounted there, the topmost last."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as info:
-        lines = [line.split() for line in info]
-    return [line[line.index("-") + 1] for line in lines if line[4] == str(path)]
 
 
 def has_ended(pidfd):
@@ -29,27 +22,14 @@ def has_ended(pidfd):
 
 @unittest.skipUnless(os.geteuid() == 0 and os.access("/dev/fuse", os.R_OK | os.W_OK),
                      "mounting here is for root")
-class Umount(unittest.TestCase):
+class Umount(CliCase):
     def setUp(self):
-        self.home = TempDir()
-        self.addCleanup(self.home.remove)
-        self.cli = Cli(self.home.path)
-        self.point = self.home.path / "mnt"
-        self.point.mkdir()
-        tree = self.home.path / "tree"
+        super().setUp()
+        tree = self.path / "tree"
         tree.mkdir()
         (tree / "file").write_text("content")
         for key in ("a", "b/c"):
             self.run_ok("commit", "--key", key, "./store", "tree")
-        note_mount(self.point)
-        self.addCleanup(forget_mount, self.point)
-        self.addCleanup(subprocess.run, ["umount", "-lq", self.point], check=False,
-                        stderr=subprocess.DEVNULL)
-
-    def run_ok(self, *words):
-        result = self.cli.run(*words)
-        self.assertEqual((result.code, result.err), (0, ""), result)
-        return result
 
     def mount(self, *words):
         """Mounts and returns a descriptor for the daemon."""
@@ -58,12 +38,6 @@ class Umount(unittest.TestCase):
         pidfd = os.pidfd_open(json.loads(self.run_ok("status", "--json", "mnt").out)["pid"])
         self.addCleanup(os.close, pidfd)
         return pidfd
-
-    def assert_refused(self, code, named, *words, **popen):
-        result = self.cli.run(*words, **popen)
-        self.assertEqual((result.code, result.out), (code, ""), result)
-        self.assertEqual(result.err.count("\n"), 1, result)
-        self.assertIn(named, result.err)
 
     def test_nothing_is_left(self):
         daemon = self.mount()
@@ -77,8 +51,8 @@ class Umount(unittest.TestCase):
         self.point.rmdir()
 
     def test_a_mountpoint_has_many_names(self):
-        (self.home.path / "link").symlink_to(".")
-        (self.home.path / "itself").symlink_to("link/mnt")
+        (self.path / "link").symlink_to(".")
+        (self.path / "itself").symlink_to("link/mnt")
         for name in ("mnt/", "./mnt", "link/mnt", "itself", "itself/", str(self.point)):
             with self.subTest(name=name):
                 self.mount()
@@ -101,7 +75,7 @@ class Umount(unittest.TestCase):
         self.assertEqual(os.listdir(self.point), ["file"])
 
     def test_a_link_names_what_is_mounted_by_a_dead_or_a_stuck_daemon(self):
-        (self.home.path / "link").symlink_to("mnt")
+        (self.path / "link").symlink_to("mnt")
         for number, lazy in ((signal.SIGKILL, []), (signal.SIGSTOP, ["--lazy"])):
             with self.subTest(number=number):
                 daemon = self.mount()
@@ -146,7 +120,7 @@ class Umount(unittest.TestCase):
 
     def test_another_users_mount_is_not_taken_for_one_in_use(self):
         self.mount()
-        self.home.path.chmod(0o755)
+        self.path.chmod(0o755)
         for words in ((), ("--lazy",)):
             self.assert_refused(1, f"'{self.point}' was mounted by root, who alone can unmount "
                                 "it\n", "umount", *words, "mnt", user=65534, group=65534, extra_groups=[])
@@ -154,10 +128,10 @@ class Umount(unittest.TestCase):
 
     def test_what_is_not_there_is_not_mounted(self):
         for name in ("none", "none/"):
-            self.assert_refused(2, f"'{self.home.path}/none' does not exist\n", "umount", name)
+            self.assert_refused(2, f"'{self.path}/none' does not exist\n", "umount", name)
 
     def test_one_entry_is_one(self):
-        (self.home.path / "empty").mkdir()
+        (self.path / "empty").mkdir()
         self.run_ok("commit", "--key", "empty", "./store", "empty")
         told = self.run_ok("mount", "--key", "empty", "./store", "mnt").out
         self.assertIn(": mounted: 1 entry in ", told)
@@ -212,9 +186,9 @@ class Umount(unittest.TestCase):
                 self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
 
     def test_mountpoints_that_will_not_do(self):
-        (self.home.path / "full").mkdir()
-        (self.home.path / "full" / "file").touch()
-        (self.home.path / "plain").touch()
+        (self.path / "full").mkdir()
+        (self.path / "full" / "file").touch()
+        (self.path / "plain").touch()
         for name in ("full", "plain", "none"):
             with self.subTest(name=name):
                 self.assert_refused(2, f"{name}'", "mount", "./store", name)
@@ -225,7 +199,7 @@ class Umount(unittest.TestCase):
         self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
 
     def test_a_miss_mounts_nothing(self):
-        out = self.home.path / "out"
+        out = self.path / "out"
         result = self.cli.run("mount", "--key", "none", "--output", out, "./store", "mnt")
         self.assertEqual(result.code, 0, result)
         self.assertEqual(out.read_text(), "cache-hit=false\n")
@@ -235,7 +209,7 @@ class Umount(unittest.TestCase):
         self.assertEqual(mounts_at(self.point), [])
 
     def test_a_fallback_is_mounted_and_told(self):
-        out = self.home.path / "out"
+        out = self.path / "out"
         self.mount("--key", "b/none", "--fallback-key", "b/", "--output", out)
         self.assertEqual(os.listdir(self.point), ["file"])
         self.assertEqual(out.read_text().splitlines()[:2],
@@ -264,11 +238,11 @@ class Umount(unittest.TestCase):
 
     def alone(self, *words):
         """Runs a larder that has no larderfs beside it, nor in PATH."""
-        place = self.home.path / "alone"
+        place = self.path / "alone"
         place.mkdir(exist_ok=True)
         shutil.copy(program("larder"), place)
         return subprocess.run([place / "larder", *words],
-                              env=self.cli.env | {"PATH": str(place)}, cwd=self.home.path,
+                              env=self.cli.env | {"PATH": str(place)}, cwd=self.path,
                               capture_output=True, text=True, timeout=60)
 
     def test_it_becomes_larderfs_itself(self):

@@ -14,7 +14,8 @@ from larder_testlib.janitor import mount_points
 from larder_testlib.namespaces import apart
 from larder_testlib.origin import Origin
 from larder_testlib.sigv4 import Credentials
-from larder_testlib.writable import WritableCase, mounts_at
+from larder_testlib.cli_case import mounts_at
+from larder_testlib.writable import WritableCase
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/key")
 

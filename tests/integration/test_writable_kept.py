@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import shutil
 import unittest
 from pathlib import Path
 
 from larder_testlib.origin import Origin
 from larder_testlib.sigv4 import Credentials
-from larder_testlib.writable import WritableCase, mounts_at
+from larder_testlib.cli_case import mounts_at
+from larder_testlib.writable import WritableCase
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/key")
 

@@ -5,30 +5,14 @@ import json
 import os
 import select
 import signal
-import subprocess
-import unittest
 
-from larder_testlib.cli import Cli
-from larder_testlib.janitor import mount_points
-from larder_testlib.process import TempDir
+from .cli_case import CliCase, mounts_at
+from .janitor import mount_points
 
 
-def mounts_at(path):
-    """The types of what is mounted there, the topmost last."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as info:
-        lines = [line.split() for line in info]
-    return [line[line.index("-") + 1] for line in lines if line[4] == str(path)]
-
-
-class WritableCase(unittest.TestCase):
+class WritableCase(CliCase):
     def setUp(self):
-        self.home = TempDir()
-        self.addCleanup(self.home.remove)
-        self.path = self.home.path
-        self.cli = Cli(self.path)
-        self.point = self.path / "mnt"
-        self.point.mkdir()
-        self.addCleanup(self.clear_away)
+        super().setUp()
         self.tree = self.path / "tree"
         (self.tree / "lib/deep").mkdir(parents=True)
         (self.tree / "lib/deep/one").write_text("one\n")
@@ -40,22 +24,6 @@ class WritableCase(unittest.TestCase):
         os.link(self.tree / "big", self.tree / "big-too")
         (self.tree / "bin").symlink_to("lib/index.js")
         self.run_ok("commit", "--key", "a", "./store", "tree")
-
-    def clear_away(self):
-        for point in reversed(mount_points(self.path)):
-            subprocess.run(["umount", "-l", point], check=False,
-                           stderr=subprocess.DEVNULL)
-
-    def run_ok(self, *words, **more):
-        result = self.cli.run(*words, **more)
-        self.assertEqual((result.code, result.err), (0, ""), result)
-        return result
-
-    def assert_refused(self, code, named, *words, **more):
-        result = self.cli.run(*words, **more)
-        self.assertEqual((result.code, result.out), (code, ""), result)
-        self.assertEqual(result.err.count("\n"), 1, result)
-        self.assertIn(named, result.err)
 
     def homes(self):
         cache = self.path / ".cache/larder"

@@ -72,7 +72,7 @@ sys.stdin.readline()
 
 class WithStandIns(unittest.TestCase):
     def setUp(self):
-        build = self.enterContext(TempDir())
+        build = self.enterContext(TempDir("larder-", 0o755))
         for name, text in (("fs/larderfs", LARDERFS), ("fs/larderfs.daemon", DAEMON),
                            ("tools/larder", LARDER)):
             (build / name).parent.mkdir(exist_ok=True)

@@ -48,7 +48,8 @@ const void *frame_data(const struct frame *f);
 
 /* Reads what is absent of [first, first + count). With `decode`, makes it READY, one frame
  * after the other, and keeps what finds room; without, the bytes only pass the source (which
- * may keep them), except for frames that somebody comes to wait for meanwhile. */
+ * may keep them), except for frames that somebody comes to wait for meanwhile. What others
+ * are bringing it leaves to them, and does not wait for; they decode it if it would have. */
 int frame_cache_load_ahead(struct frame_cache *c, const struct call *call, uint32_t first,
 	uint32_t count, bool decode, struct error *e);
 

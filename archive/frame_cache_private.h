@@ -24,6 +24,7 @@ struct run {
 struct frame {
 	uint32_t number;
 	bool ahead;                  /* claimed by a prefetch */
+	bool decode;                 /* that prefetch shall decode it; under lock */
 	enum frame_state state;      /* this and the next four: under lock */
 	unsigned refs;               /* owner, waiters, holders */
 	struct run *run;             /* while FETCHED or DECODING */

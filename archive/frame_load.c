@@ -299,13 +299,14 @@ int frame_cache_get(struct frame_cache *c, const struct call *call, uint32_t fir
 	return r;
 }
 
-/* Claims the next absent frames of [*at, end), at most what one range may bring. */
-static size_t claim_ahead(
-	struct frame_cache *c, uint32_t *at, uint32_t end, struct frame **ret)
+/* Claims the next absent frames of [*at, end), at most what one range may bring. What
+ * another prefetch is bringing stays with that one, which decodes it if either would. */
+static size_t claim_ahead(struct frame_cache *c, uint32_t *at, uint32_t end, bool decode,
+	struct frame **ret)
 {
 	LOCK_SCOPE(&c->lock);
-	while (*at < end && c->slots[*at])
-		++*at;
+	for (; *at < end && c->slots[*at]; ++*at)
+		c->slots[*at]->decode |= decode;
 	uint64_t begin = frame_stored_begin(c, *at);
 	size_t n = 0;
 	while (n < FRAME_BATCH && *at < end && !c->slots[*at] &&
@@ -314,21 +315,34 @@ static size_t claim_ahead(
 		if (!ret[n])
 			break;
 		ret[n]->ahead = true;
+		ret[n]->decode = decode;
 		++n;
 		++*at;
 	}
 	return n;
 }
 
+/* Lets a frame go that nobody wants decoded: true. Whoever wants it later finds an empty
+ * slot, and who wanted it before is not passed over. */
+static bool drop_undecoded(struct frame_cache *c, struct frame *f)
+{
+	LOCK_SCOPE(&c->lock);
+	if (f->decode)
+		return false;
+	frame_unref(c, f);
+	return true;
+}
+
 /* One after the other: what is decoded may go again when the next one needs its room. */
-static void put_ahead(
-	struct frame_cache *c, struct frame *const *frames, size_t count, bool decode)
+static void put_ahead(struct frame_cache *c, struct frame *const *frames, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (decode)
-			decode_fetched(c, frames + i, 1);
+		if (drop_undecoded(c, frames[i]))
+			continue;
+		decode_fetched(c, frames + i, 1);
 		frame_cache_put(c, frames + i, 1);
 	}
+	frame_cache_settle(c);
 }
 
 int frame_cache_load_ahead(struct frame_cache *c, const struct call *call, uint32_t first,
@@ -338,13 +352,13 @@ int frame_cache_load_ahead(struct frame_cache *c, const struct call *call, uint3
 	struct frame *frames[FRAME_BATCH];
 	int r = 0;
 	while (r == 0 && at < end) {
-		size_t n = claim_ahead(c, &at, end, frames);
+		size_t n = claim_ahead(c, &at, end, decode, frames);
 		if (!n)
 			return at < end ? error_set(e, -ENOMEM, "no memory to read '%s'",
 						  c->name)
 					: 0;
 		r = load_run(c, call, frames, n, true, e);
-		put_ahead(c, frames, n, r == 0 && decode);
+		put_ahead(c, frames, n);
 		if (r == 0)
 			r = call_check(call);
 	}

@@ -245,6 +245,16 @@ static void job_start(struct job *j)
 	assert_int_equal(pthread_create(&j->thread, NULL, job_run, j), 0);
 }
 
+static void job_prefetch(
+	struct job *j, struct fixture *f, uint32_t frame, uint32_t frames, bool decode)
+{
+	job_init(j, f, 0);
+	j->frame = frame;
+	j->frames = frames;
+	j->decode = decode;
+	job_start(j);
+}
+
 static int job_join(struct job *j)
 {
 	assert_int_equal(pthread_join(j->thread, NULL), 0);
@@ -517,6 +527,14 @@ static void without_a_budget_everything_still_reads(void **state)
 	assert_int_equal(stats_of(&f).held, 0);
 }
 
+static void expect_ready(struct fixture *f, uint32_t first, uint32_t end)
+{
+	bool touched;
+	for (uint32_t i = 0; i < 11; i++)
+		assert_int_equal(reader_presence(f->reader, i, &touched),
+			i >= first && i < end ? FRAME_READY : FRAME_ABSENT);
+}
+
 static void a_prefetch_makes_frames_ready(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -548,10 +566,7 @@ static void a_long_prefetch_keeps_to_the_budget(void **state)
 	assert_int_equal(reader_prefetch(f.reader, CALL_PATIENT, 0, 11, true, NULL), 0);
 	assert_int_equal(scripted_reads(&f.source), 1);
 	assert_int_equal(stats_of(&f).decoded_frames, 11);
-	bool touched;
-	for (uint32_t i = 0; i < 11; i++)
-		assert_int_equal(reader_presence(f.reader, i, &touched),
-			i >= 8 ? FRAME_READY : FRAME_ABSENT);
+	expect_ready(&f, 8, 11);
 }
 
 static void a_prefetch_that_keeps_nothing_only_passes_the_source(void **state)
@@ -573,11 +588,7 @@ static void a_demand_waits_for_a_prefetch(bool decode)
 	fixture_init(&f, BUDGET);
 	scripted_hold(&f.source);
 	struct job ahead, demand;
-	job_init(&ahead, &f, 0);
-	ahead.frame = 2;
-	ahead.frames = 6;
-	ahead.decode = decode;
-	job_start(&ahead);
+	job_prefetch(&ahead, &f, 2, 6, decode);
 	scripted_wait_held(&f.source, 1);
 	job_init(&demand, &f, 4);
 	demand.len = 2 * CUT;
@@ -596,6 +607,42 @@ static void a_prefetched_frame_is_not_read_twice(void **state)
 	a_demand_waits_for_a_prefetch(false);
 }
 
+/* What is guessed to be wanted only passes the source. A stream that wants some of it
+ * while it is under way would have to decode it when it is read. */
+static void what_another_prefetch_brings_is_decoded_all_the_same(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, BUDGET);
+	scripted_hold(&f.source);
+	struct job guess, stream;
+	job_prefetch(&guess, &f, 2, 6, false);
+	scripted_wait_held(&f.source, 1);
+	job_prefetch(&stream, &f, 4, 2, true);
+	assert_int_equal(job_join(&stream), 0);
+	scripted_release(&f.source);
+	assert_int_equal(job_join(&guess), 0);
+	assert_int_equal(scripted_reads(&f.source), 1);
+	expect_ready(&f, 4, 6);
+}
+
+static void a_prefetch_that_fails_leaves_nothing_of_what_others_wanted(void **state)
+{
+	CLEANUP(fixture_finish) struct fixture f;
+	fixture_init(&f, BUDGET);
+	scripted_hold(&f.source);
+	scripted_fail(&f.source, -EIO, 1);
+	struct job guess, stream;
+	job_prefetch(&guess, &f, 2, 6, false);
+	scripted_wait_held(&f.source, 1);
+	job_prefetch(&stream, &f, 4, 2, true);
+	assert_int_equal(job_join(&stream), 0);
+	scripted_release(&f.source);
+	assert_int_equal(job_join(&guess), -EIO);
+	expect_ready(&f, 0, 0);
+	assert_int_equal(reader_prefetch(f.reader, CALL_PATIENT, 4, 2, true, NULL), 0);
+	expect_ready(&f, 4, 6);
+}
+
 static void a_demand_repeats_a_failed_prefetch(void **state)
 {
 	CLEANUP(fixture_finish) struct fixture f;
@@ -603,11 +650,7 @@ static void a_demand_repeats_a_failed_prefetch(void **state)
 	scripted_hold(&f.source);
 	scripted_fail(&f.source, -EIO, 1);
 	struct job ahead, demand;
-	job_init(&ahead, &f, 0);
-	ahead.frame = 2;
-	ahead.frames = 6;
-	ahead.decode = true;
-	job_start(&ahead);
+	job_prefetch(&ahead, &f, 2, 6, true);
 	scripted_wait_held(&f.source, 1);
 	job_init(&demand, &f, 4);
 	job_start(&demand);
@@ -758,6 +801,9 @@ int main(void)
 		cmocka_unit_test(a_long_prefetch_keeps_to_the_budget),
 		cmocka_unit_test(a_prefetch_that_keeps_nothing_only_passes_the_source),
 		cmocka_unit_test(a_prefetched_frame_is_not_read_twice),
+		cmocka_unit_test(what_another_prefetch_brings_is_decoded_all_the_same),
+		cmocka_unit_test(
+			a_prefetch_that_fails_leaves_nothing_of_what_others_wanted),
 		cmocka_unit_test(a_demand_repeats_a_failed_prefetch),
 		cmocka_unit_test(an_observer_sees_each_demand),
 		cmocka_unit_test(the_link_is_measured),

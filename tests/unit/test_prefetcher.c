@@ -7,59 +7,10 @@
 #include <string.h>
 
 #include "archive/prefetcher.h"
-#include "tests/unit/archive_builder.h"
-#include "tests/unit/scripted_source.h"
+#include "tests/unit/noise.h"
 
 #define MIB    ((size_t)1 << 20)
-#define CUT    (64u << 10) /* bytes of tar in a frame */
-#define LENGTH (8 * MIB)   /* of the file: 129 frames */
-
-/* An archive of one file that does not compress, with its reader. */
-struct fixture {
-	struct archive_builder *builder;
-	struct buf object;
-	struct scripted_source source;
-	struct archive *archive;
-	struct reader *reader;
-	unsigned char *content;
-	uint32_t file, frames;
-	uint64_t place;
-};
-
-static void fixture_init(struct fixture *f)
-{
-	*f = (struct fixture){.builder = builder_new(), .object = BUF_INIT(64 << 20)};
-	f->content = malloc(LENGTH);
-	assert_non_null(f->content);
-	uint32_t x = 1;
-	for (size_t i = 0; i < LENGTH; i++) {
-		x = x * 1664525 + 1013904223;
-		f->content[i] = (unsigned char)(x >> 24);
-	}
-	f->builder->cut = CUT;
-	builder_file(f->builder, "file", f->content, LENGTH);
-	builder_lay(f->builder);
-	builder_object(f->builder, &f->object);
-	scripted_init(&f->source, f->object.data, f->object.len);
-	assert_int_equal(archive_load(&f->source.base, CALL_PATIENT, f->object.data,
-				 f->object.len, "key", &f->archive, NULL, NULL),
-		0);
-	assert_int_equal(
-		reader_new(f->archive, &f->source.base, 64 * MIB, &f->reader), 0);
-	f->file = builder_number(f->builder, "file");
-	f->place = index_place(archive_index(f->archive), f->file);
-	f->frames = index_frame_count(archive_index(f->archive));
-}
-
-static void fixture_finish(struct fixture *f)
-{
-	reader_free(f->reader);
-	archive_free(f->archive);
-	scripted_finish(&f->source);
-	buf_finish(&f->object);
-	builder_free(f->builder);
-	free(f->content);
-}
+#define LENGTH (8 * MIB) /* of the file: 129 frames */
 
 static const struct prefetch_options decoding = {
 	.memory = 32 * MIB, .patience_ns = DEADLINE_NONE};
@@ -80,18 +31,18 @@ static struct prefetcher *pool_of(unsigned threads)
 }
 
 static struct prefetching *begin(
-	struct fixture *f, struct prefetcher *p, const struct prefetch_options *options)
+	struct noise *f, struct prefetcher *p, const struct prefetch_options *options)
 {
 	struct prefetching *q = NULL;
 	assert_int_equal(prefetching_begin(p, f->reader, options, &q), 0);
 	return q;
 }
 
-static int read_frame(struct fixture *f, uint32_t frame)
+static int read_frame(struct noise *f, uint32_t frame)
 {
 	unsigned char buf[100];
 	size_t got = 0;
-	uint64_t offset = (uint64_t)frame * CUT - f->place;
+	uint64_t offset = noise_offset(f, frame);
 	int r = reader_read(
 		f->reader, CALL_PATIENT, f->file, offset, sizeof(buf), buf, &got, NULL);
 	if (r == 0)
@@ -99,7 +50,7 @@ static int read_frame(struct fixture *f, uint32_t frame)
 	return r;
 }
 
-static void wait_ready(struct fixture *f, uint32_t frame)
+static void wait_ready(struct noise *f, uint32_t frame)
 {
 	bool touched;
 	while (reader_presence(f->reader, frame, &touched) != FRAME_READY)
@@ -114,8 +65,8 @@ static void *read_frame_60(void *arg)
 /* While the demand is still held up, its surroundings are being asked for. */
 static void a_miss_brings_its_surroundings(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(2);
 	struct prefetch_options options = passing;
 	options.all = false;
@@ -135,7 +86,7 @@ static void a_miss_brings_its_surroundings(void **state)
 }
 
 /* Reads that somebody waited for, of those in the log. */
-static unsigned demands(struct fixture *f)
+static unsigned demands(struct noise *f)
 {
 	unsigned count = 0, reads = scripted_reads(&f->source);
 	for (unsigned i = 0; i < reads && i < SCRIPTED_LOG; i++)
@@ -145,8 +96,8 @@ static unsigned demands(struct fixture *f)
 
 static void what_comes_next_is_there_before_it_is_asked_for(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(2);
 	CLEANUP(cleanup_prefetching) struct prefetching *q = begin(&f, p, &decoding);
 	for (uint32_t i = 1; i < 40; i++) {
@@ -163,8 +114,8 @@ static void what_comes_next_is_there_before_it_is_asked_for(void **state)
 
 static void ranges_are_read_in_parallel(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	scripted_hold(&f.source);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(4);
 	struct prefetching *q = begin(&f, p, &passing);
@@ -178,8 +129,8 @@ static void ranges_are_read_in_parallel(void **state)
 /* Only who brings that frame, and not before. */
 static void a_range_that_a_demand_waits_for_is_hurried(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	scripted_hold(&f.source);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(2);
 	struct prefetching *q = begin(&f, p, &passing);
@@ -202,7 +153,7 @@ static void a_range_that_a_demand_waits_for_is_hurried(void **state)
 }
 
 /* Returns once all that is wished for has been read. */
-static void wait_all_read(struct fixture *f, struct prefetcher *p)
+static void wait_all_read(struct noise *f, struct prefetcher *p)
 {
 	bool touched;
 	for (uint32_t i = 0; i < f->frames; i++)
@@ -210,7 +161,7 @@ static void wait_all_read(struct fixture *f, struct prefetcher *p)
 			sched_yield();
 }
 
-static uint64_t bytes_read(struct fixture *f)
+static uint64_t bytes_read(struct noise *f)
 {
 	uint64_t sum = 0;
 	unsigned n = scripted_reads(&f->source);
@@ -221,8 +172,8 @@ static uint64_t bytes_read(struct fixture *f)
 
 static void bulk_reads_everything_once(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(3);
 	struct prefetching *q = begin(&f, p, &passing);
 	uint64_t total = index_frame_offsets(archive_index(f.archive))[f.frames];
@@ -259,8 +210,8 @@ static uint64_t room_of(void *arg)
 
 static void see_bulk_go_on(bool last_is_on_disk)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	scripted_hold(&f.source);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(1);
 	/* No stream goes on behind the last frame. */
@@ -302,8 +253,8 @@ static bool every_other(void *arg, uint32_t frame)
 
 static void what_is_on_disk_is_left_out(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(2);
 	struct prefetch_options options = passing;
 	options.on_disk = every_other;
@@ -337,8 +288,8 @@ static void unclaim_half(void *arg, uint32_t first, uint32_t count)
 
 static void bulk_leaves_out_what_others_read(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(3);
 	atomic_int held = 0;
 	struct prefetch_options options = passing;
@@ -360,8 +311,8 @@ static void bulk_leaves_out_what_others_read(void **state)
 
 static void it_ends_at_once(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	scripted_hold(&f.source);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(4);
 	struct prefetching *q = begin(&f, p, &passing);
@@ -376,10 +327,10 @@ static void it_ends_at_once(void **state)
 
 static void readers_share_the_pool(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture one;
-	CLEANUP(fixture_finish) struct fixture two;
-	fixture_init(&one);
-	fixture_init(&two);
+	CLEANUP(noise_finish) struct noise one;
+	CLEANUP(noise_finish) struct noise two;
+	noise_init(&one, LENGTH, 64 * MIB);
+	noise_init(&two, LENGTH, 64 * MIB);
 	scripted_hold(&one.source);
 	scripted_hold(&two.source);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(4);
@@ -394,8 +345,8 @@ static void readers_share_the_pool(void **state)
 
 static void a_pool_may_be_idle(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(4);
 	prefetching_end(begin(&f, p, &decoding));
 	prefetching_end(NULL);
@@ -405,8 +356,8 @@ static void a_pool_may_be_idle(void **state)
 
 static void a_failure_is_not_repeated_before_a_demand_succeeds(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(noise_finish) struct noise f;
+	noise_init(&f, LENGTH, 64 * MIB);
 	scripted_fail(&f.source, -EIO, 1);
 	CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(1);
 	struct prefetching *q = begin(&f, p, &passing);
@@ -423,7 +374,7 @@ static void a_failure_is_not_repeated_before_a_demand_succeeds(void **state)
 
 /* Readers, a pool and failures at once. */
 struct stress {
-	struct fixture *f;
+	struct noise *f;
 	uint32_t from;
 	bool right;
 };
@@ -449,8 +400,8 @@ static void *stress_run(void *arg)
 static void readers_and_prefetching_agree(void **state)
 {
 	for (int keeps = 0; keeps < 2; keeps++) {
-		CLEANUP(fixture_finish) struct fixture f;
-		fixture_init(&f);
+		CLEANUP(noise_finish) struct noise f;
+		noise_init(&f, LENGTH, 64 * MIB);
 		CLEANUP(cleanup_prefetcher) struct prefetcher *p = pool_of(3);
 		struct prefetching *q = begin(&f, p, keeps ? &passing : &decoding);
 		struct stress s[4];

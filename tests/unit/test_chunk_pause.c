@@ -1,15 +1,12 @@
-#include "tests/unit/scratch.h"
+#include "tests/unit/chunks.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/file.h>
 
-#include "fetch/base/bytes.h"
 #include "fetch/base/call.h"
-#include "fetch/chunk_cache.h"
 
-#define CHUNK  1000 /* bytes */
 #define MINUTE (60 * NS_PER_SECOND)
 
 static atomic_uint_least64_t later_ns; /* than it is */
@@ -21,7 +18,7 @@ uint64_t __wrap_clock_monotonic_ns(void)
 	return __real_clock_monotonic_ns() + atomic_load(&later_ns);
 }
 
-static atomic_int disk_says;  /* to who writes a chunk; 0: it is written */
+static atomic_int disk_says; /* to who writes a chunk; 0: it is written */
 static atomic_uint attempts; /* to write one */
 
 int __real_write_fully(int fd, const void *buf, size_t len);
@@ -48,56 +45,18 @@ static void on_pause(void *arg, const char *dir, int code)
 	atomic_store(&t->code, code);
 }
 
-static struct chunk_cache *open_cache(const struct scratch *dir, uint64_t max)
-{
-	struct chunk_cache *c = NULL;
-	struct error e = {0};
-	if (chunk_cache_open(scratch_path(dir, "cache"), max, &c, &e) < 0)
-		fail_msg("%s", e.text);
-	return c;
-}
-
 static struct chunk_cache *open_watched(
 	const struct scratch *dir, uint64_t max, struct told *told)
 {
-	struct chunk_cache *c = open_cache(dir, max);
+	struct chunk_cache *c = chunks_open(scratch_path(dir, "cache"), max);
 	assert_int_equal(chunk_cache_on_pause(c, on_pause, told), 0);
 	return c;
-}
-
-static void make_chunk(unsigned n, unsigned char data[static CHUNK], struct digest *ret)
-{
-	memset(data, (int)n, CHUNK);
-	memcpy(data, &n, sizeof(n));
-	digest_of(data, CHUNK, ret);
-}
-
-static void put(struct chunk_cache *c, unsigned n)
-{
-	unsigned char data[CHUNK];
-	struct digest d;
-	make_chunk(n, data, &d);
-	chunk_cache_put(c, &d, data, CHUNK);
-}
-
-static int get(struct chunk_cache *c, unsigned n)
-{
-	unsigned char data[CHUNK], got[CHUNK];
-	struct digest d;
-	make_chunk(n, data, &d);
-	const struct chunk want = {.digest = &d, .len = CHUNK};
-	return chunk_cache_get(c, &want, got);
 }
 
 /* What DIR/size says. */
 static uint64_t recorded(const struct scratch *dir)
 {
-	uint8_t raw[32];
-	CLEANUP(cleanup_close)
-	int fd = open(scratch_path(dir, "cache/size"), O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(pread_exactly(fd, raw, sizeof(raw), 0), 0);
-	return load_le64(raw + 8);
+	return chunks_recorded(scratch_path(dir, "cache/size"));
 }
 
 static void remove_tree(const struct scratch *dir, const char *name)
@@ -108,8 +67,8 @@ static void remove_tree(const struct scratch *dir, const char *name)
 /* As rm -rf cache/'*' does. */
 static void remove_content(const struct scratch *dir)
 {
-	static const char *const names[] = {"cache/chunks", "cache/tmp", "cache/claims",
-		"cache/lock", "cache/size"};
+	static const char *const names[] = {
+		"cache/chunks", "cache/tmp", "cache/claims", "cache/lock", "cache/size"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		remove_tree(dir, names[i]);
 }
@@ -119,43 +78,44 @@ static void wait_for(uint64_t ns)
 	atomic_fetch_add(&later_ns, ns);
 }
 
-/* --- full ---------------------------------------------------------------------------- */
+/* --- full ----------------------------------------------------------------------------
+ */
 
 static void a_full_disk_is_tried_once_a_minute(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
 	struct told told = {0};
 	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_watched(&dir, 0, &told);
-	put(c, 1);
+	chunks_put(c, 1);
 	assert_true(chunk_cache_room(c) == UINT64_MAX);
 	atomic_store(&disk_says, -ENOSPC);
 	atomic_store(&attempts, 0);
-	put(c, 2);
+	chunks_put(c, 2);
 	assert_int_equal(told.pauses, 1);
 	assert_int_equal(told.code, -ENOSPC);
 	assert_false(chunk_cache_writable(c));
 	assert_int_equal(chunk_cache_room(c), 0);
-	assert_int_equal(get(c, 1), 0);
-	put(c, 2);
+	assert_int_equal(chunks_get(c, 1), 0);
+	chunks_put(c, 2);
 	assert_int_equal(attempts, 1);
 
 	wait_for(MINUTE);
 	for (unsigned i = 0; i < 3; i++)
-		put(c, 2);
+		chunks_put(c, 2);
 	assert_int_equal(attempts, 2);
 	assert_int_equal(told.pauses, 1); /* it is the same one */
 	atomic_store(&disk_says, 0);
-	put(c, 2);
+	chunks_put(c, 2);
 	assert_int_equal(attempts, 2);
 
 	wait_for(MINUTE);
-	put(c, 2);
+	chunks_put(c, 2);
 	assert_int_equal(told.ends, 1);
 	assert_true(chunk_cache_writable(c));
 	assert_true(chunk_cache_room(c) == UINT64_MAX);
-	put(c, 3);
+	chunks_put(c, 3);
 	for (unsigned n = 1; n <= 3; n++)
-		assert_int_equal(get(c, n), 0);
+		assert_int_equal(chunks_get(c, n), 0);
 	assert_int_equal(told.pauses, 1);
 }
 
@@ -170,7 +130,7 @@ static void all_of_a_run_is_kept_by_who_tries_again(void **state)
 	unsigned char data[3 * CHUNK];
 	struct digest digests[3];
 	for (unsigned n = 0; n < 3; n++)
-		make_chunk(n, data + (size_t)n * CHUNK, &digests[n]);
+		chunks_make(n, data + (size_t)n * CHUNK, &digests[n]);
 	atomic_store(&disk_says, -EDQUOT);
 	atomic_store(&attempts, 0);
 	chunk_cache_put_run(c, digests, offsets, 3, data);
@@ -181,7 +141,7 @@ static void all_of_a_run_is_kept_by_who_tries_again(void **state)
 	wait_for(MINUTE);
 	chunk_cache_put_run(c, digests, offsets, 3, data);
 	for (unsigned n = 0; n < 3; n++)
-		assert_int_equal(get(c, n), 0);
+		assert_int_equal(chunks_get(c, n), 0);
 	assert_int_equal(told.pauses, 1);
 	assert_int_equal(told.ends, 1);
 }
@@ -189,11 +149,13 @@ static void all_of_a_run_is_kept_by_who_tries_again(void **state)
 static void room_is_what_eviction_leaves(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
-	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 100 * CHUNK);
+	CLEANUP(cleanup_chunk_cache)
+	struct chunk_cache *c = chunks_open(scratch_path(&dir, "cache"), 100 * CHUNK);
 	assert_int_equal(chunk_cache_room(c), 90 * CHUNK);
 }
 
-/* --- removed ------------------------------------------------------------------------- */
+/* --- removed -------------------------------------------------------------------------
+ */
 
 /* Both are removed and made anew; what others then find there is a whole cache. */
 static void see_it_made_anew(void (*remove_it)(const struct scratch *dir))
@@ -201,26 +163,27 @@ static void see_it_made_anew(void (*remove_it)(const struct scratch *dir))
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
 	struct told told = {0};
 	struct chunk_cache *c = open_watched(&dir, 0, &told);
-	put(c, 1);
+	chunks_put(c, 1);
 	remove_it(&dir);
-	put(c, 2);
+	chunks_put(c, 2);
 	assert_int_equal(told.pauses, 1);
 	assert_int_equal(told.code, -ENOENT);
-	assert_int_equal(get(c, 1), -ENOENT);
-	put(c, 2);
-	assert_int_equal(get(c, 2), -ENOENT);
+	assert_int_equal(chunks_get(c, 1), -ENOENT);
+	chunks_put(c, 2);
+	assert_int_equal(chunks_get(c, 2), -ENOENT);
 
 	wait_for(MINUTE);
-	put(c, 2);
+	chunks_put(c, 2);
 	assert_int_equal(told.ends, 1);
-	assert_int_equal(get(c, 2), 0);
-	CLEANUP(cleanup_chunk_cache) struct chunk_cache *other = open_cache(&dir, 0);
-	assert_int_equal(get(other, 2), 0);
+	assert_int_equal(chunks_get(c, 2), 0);
+	CLEANUP(cleanup_chunk_cache)
+	struct chunk_cache *other = chunks_open(scratch_path(&dir, "cache"), 0);
+	assert_int_equal(chunks_get(other, 2), 0);
 	assert_int_equal(recorded(&dir), CHUNK);
-	put(c, 3);
-	put(other, 4);
-	assert_int_equal(get(other, 3), 0);
-	assert_int_equal(get(c, 4), 0);
+	chunks_put(c, 3);
+	chunks_put(other, 4);
+	assert_int_equal(chunks_get(other, 3), 0);
+	assert_int_equal(chunks_get(c, 4), 0);
 	assert_int_equal(recorded(&dir), 3 * CHUNK);
 	size_t busy;
 	assert_int_equal(chunk_cache_claim(other, 1, 0, 5, &busy), 5);
@@ -248,12 +211,12 @@ static void a_new_folder_stays_within_the_bound(void **state)
 	struct told told = {0};
 	struct chunk_cache *c = open_watched(&dir, MOST * CHUNK, &told);
 	for (unsigned n = 0; n < MOST; n++)
-		put(c, n);
+		chunks_put(c, n);
 	remove_all(&dir);
-	put(c, 0);
+	chunks_put(c, 0);
 	wait_for(MINUTE);
 	for (unsigned n = 0; n < 4 * MOST; n++)
-		put(c, n);
+		chunks_put(c, n);
 	chunk_cache_free(c);
 	assert_in_range(scratch_count(&dir, "cache/chunks"), MOST / 2, 2 * MOST);
 	assert_in_range(recorded(&dir), MOST / 2 * CHUNK, MOST * CHUNK);
@@ -268,17 +231,17 @@ static void a_new_folder_has_one_evictor(void **state)
 	struct told told = {0};
 	struct chunk_cache *c = open_watched(&dir, MOST * CHUNK, &told);
 	remove_all(&dir);
-	put(c, 0);
+	chunks_put(c, 0);
 	wait_for(MINUTE);
-	put(c, 0);
+	chunks_put(c, 0);
 	CLEANUP(cleanup_close)
 	int lock = open(scratch_path(&dir, "cache/lock"), O_RDWR | O_CLOEXEC);
 	assert_int_equal(flock(lock, LOCK_EX), 0);
 	for (unsigned n = 0; n < 4 * MOST; n++)
-		put(c, n);
+		chunks_put(c, n);
 	chunk_cache_free(c);
-	assert_in_range(
-		scratch_count(&dir, "cache/chunks"), MOST + MOST / 8, MOST + MOST / 8 + 1);
+	assert_in_range(scratch_count(&dir, "cache/chunks"), MOST + MOST / 8,
+		MOST + MOST / 8 + 1);
 }
 
 static void what_others_may_write_to_is_not_gone_on_with(void **state)
@@ -287,16 +250,16 @@ static void what_others_may_write_to_is_not_gone_on_with(void **state)
 	struct told told = {0};
 	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_watched(&dir, 0, &told);
 	atomic_store(&disk_says, -ENOSPC);
-	put(c, 1);
+	chunks_put(c, 1);
 	atomic_store(&disk_says, 0);
 	assert_int_equal(chmod(scratch_path(&dir, "cache"), 0777), 0);
 	wait_for(MINUTE);
-	put(c, 1);
-	assert_int_equal(get(c, 1), -ENOENT);
+	chunks_put(c, 1);
+	assert_int_equal(chunks_get(c, 1), -ENOENT);
 	assert_int_equal(chmod(scratch_path(&dir, "cache"), 0700), 0);
 	wait_for(MINUTE);
-	put(c, 1);
-	assert_int_equal(get(c, 1), 0);
+	chunks_put(c, 1);
+	assert_int_equal(chunks_get(c, 1), 0);
 }
 
 static void a_folder_of_others_is_not_used_in_its_place(void **state)
@@ -305,38 +268,40 @@ static void a_folder_of_others_is_not_used_in_its_place(void **state)
 	struct told told = {0};
 	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_watched(&dir, 0, &told);
 	remove_all(&dir);
-	put(c, 1);
+	chunks_put(c, 1);
 	scratch_write(&dir, "cache/thesis.txt", "mine");
 	wait_for(MINUTE);
-	put(c, 1);
+	chunks_put(c, 1);
 	assert_int_equal(told.ends, 0);
 	assert_int_equal(access(scratch_path(&dir, "cache/chunks"), F_OK), -1);
 	remove_all(&dir);
 	wait_for(MINUTE);
-	put(c, 1);
+	chunks_put(c, 1);
 	assert_int_equal(told.ends, 1);
-	assert_int_equal(get(c, 1), 0);
+	assert_int_equal(chunks_get(c, 1), 0);
 }
 
-/* --- from the start, and by many ----------------------------------------------------- */
+/* --- from the start, and by many -----------------------------------------------------
+ */
 
 static void what_cannot_be_written_at_first_is_tried_too(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
-	chunk_cache_free(open_cache(&dir, 0));
+	chunk_cache_free(chunks_open(scratch_path(&dir, "cache"), 0));
 	assert_int_equal(unlink(scratch_path(&dir, "cache/size")), 0);
 	assert_int_equal(mkdir(scratch_path(&dir, "cache/size"), 0700), 0);
 	struct told told = {0};
-	CLEANUP(cleanup_chunk_cache) struct chunk_cache *c = open_cache(&dir, 0);
+	CLEANUP(cleanup_chunk_cache)
+	struct chunk_cache *c = chunks_open(scratch_path(&dir, "cache"), 0);
 	assert_int_equal(chunk_cache_on_pause(c, on_pause, &told), -EISDIR);
-	put(c, 1);
-	assert_int_equal(get(c, 1), -ENOENT);
+	chunks_put(c, 1);
+	assert_int_equal(chunks_get(c, 1), -ENOENT);
 	size_t busy;
 	assert_int_equal(chunk_cache_claim(c, 1, 0, 5, &busy), 5);
 	assert_int_equal(rmdir(scratch_path(&dir, "cache/size")), 0);
 	wait_for(MINUTE);
-	put(c, 1);
-	assert_int_equal(get(c, 1), 0);
+	chunks_put(c, 1);
+	assert_int_equal(chunks_get(c, 1), 0);
 	assert_int_equal(told.ends, 1);
 	assert_int_equal(told.pauses, 0);
 }
@@ -351,9 +316,9 @@ static void *work(void *arg)
 	struct hand *h = arg;
 	for (unsigned i = 0; i < 300; i++) {
 		unsigned n = (h->seed + i * 7) % 100;
-		if (get(h->cache, n) == -EBADMSG)
+		if (chunks_get(h->cache, n) == -EBADMSG)
 			h->wrong++;
-		put(h->cache, n);
+		chunks_put(h->cache, n);
 		if (i % 10 == 0)
 			wait_for(MINUTE / 2);
 	}
@@ -392,10 +357,10 @@ static void it_is_removed_under_many_hands(void **state)
 	c = open_watched(&dir, 0, &told);
 	remove_under_many_hands(&dir, c);
 	wait_for(MINUTE);
-	put(c, 1000); /* when that met a folder that is gone, writing pauses now */
+	chunks_put(c, 1000); /* when that met a folder that is gone, writing pauses now */
 	wait_for(MINUTE);
-	put(c, 1000);
-	assert_int_equal(get(c, 1000), 0);
+	chunks_put(c, 1000);
+	assert_int_equal(chunks_get(c, 1000), 0);
 	chunk_cache_free(c);
 }
 

@@ -271,20 +271,25 @@ static void a_prefetched_frame_is_not_read_twice(void **state)
 	a_demand_waits_for_a_prefetch(false);
 }
 
-/* What is guessed to be wanted only passes the source. A stream that wants some of it
- * while it is under way would have to decode it when it is read. */
+/* What is guessed to be wanted only passes the source: frames 2 to 7. A stream that comes
+ * upon it while it is under way wants two of them. What became of the guess. */
+static int let_a_stream_come_upon_a_guess(struct noise *f)
+{
+	struct job guess, stream;
+	scripted_hold(&f->source);
+	job_prefetch(&guess, f, 2, 6, false);
+	scripted_wait_held(&f->source, 1);
+	job_prefetch(&stream, f, 4, 2, true);
+	assert_int_equal(job_join(&stream), 0);
+	scripted_release(&f->source);
+	return job_join(&guess);
+}
+
 static void what_another_prefetch_brings_is_decoded_all_the_same(void **state)
 {
 	CLEANUP(noise_finish) struct noise f;
 	noise_init(&f, LENGTH, BUDGET);
-	scripted_hold(&f.source);
-	struct job guess, stream;
-	job_prefetch(&guess, &f, 2, 6, false);
-	scripted_wait_held(&f.source, 1);
-	job_prefetch(&stream, &f, 4, 2, true);
-	assert_int_equal(job_join(&stream), 0);
-	scripted_release(&f.source);
-	assert_int_equal(job_join(&guess), 0);
+	assert_int_equal(let_a_stream_come_upon_a_guess(&f), 0);
 	assert_int_equal(scripted_reads(&f.source), 1);
 	noise_expect_ready(&f, 4, 6);
 }
@@ -293,15 +298,8 @@ static void a_prefetch_that_fails_leaves_nothing_of_what_others_wanted(void **st
 {
 	CLEANUP(noise_finish) struct noise f;
 	noise_init(&f, LENGTH, BUDGET);
-	scripted_hold(&f.source);
 	scripted_fail(&f.source, -EIO, 1);
-	struct job guess, stream;
-	job_prefetch(&guess, &f, 2, 6, false);
-	scripted_wait_held(&f.source, 1);
-	job_prefetch(&stream, &f, 4, 2, true);
-	assert_int_equal(job_join(&stream), 0);
-	scripted_release(&f.source);
-	assert_int_equal(job_join(&guess), -EIO);
+	assert_int_equal(let_a_stream_come_upon_a_guess(&f), -EIO);
 	noise_expect_ready(&f, 0, 0);
 	assert_int_equal(reader_prefetch(f.reader, CALL_PATIENT, 4, 2, true, NULL), 0);
 	noise_expect_ready(&f, 4, 6);

@@ -1,4 +1,4 @@
-#include "tests/unit/scratch.h"
+#include "tests/unit/unpacking.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,81 +9,16 @@
 #include <sys/resource.h>
 #include <sys/xattr.h>
 
-#include "archive/unpack.h"
-#include "tests/unit/archive_builder.h"
-#include "tests/unit/scripted_source.h"
-
 #define MIB ((size_t)1 << 20)
 
-struct fixture {
-	struct archive_builder *builder;
-	struct buf object;
-	struct scripted_source source;
-	struct archive *archive;
-	struct scratch dir;
-	struct unpack_options options;
-	struct error e;
-	char warning[512];
-	struct unpack_progress progress;
-	char *large; /* owned */
-};
-
-static void warn(void *arg, const char *sentence)
+static void must_unpack(struct unpacking *f, const char *name)
 {
-	struct fixture *f = arg;
-	snprintf(f->warning, sizeof(f->warning), "%s", sentence);
-}
-
-static void progress(void *arg, const struct unpack_progress *p)
-{
-	struct fixture *f = arg;
-	f->progress = *p;
-}
-
-static void fixture_init(struct fixture *f)
-{
-	*f = (struct fixture){
-		.builder = builder_new(),
-		.object = BUF_INIT((size_t)1 << 30),
-		.dir = scratch_new(),
-		.options = {.warn = warn, .progress = progress, .arg = f},
-	};
-}
-
-static void fixture_lay(struct fixture *f)
-{
-	builder_lay(f->builder);
-	builder_object(f->builder, &f->object);
-	scripted_init(&f->source, f->object.data, f->object.len);
-	assert_int_equal(archive_load(&f->source.base, CALL_PATIENT, f->object.data,
-				 f->object.len, "key", &f->archive, NULL, NULL),
-		0);
-}
-
-static void fixture_finish(struct fixture *f)
-{
-	archive_free(f->archive);
-	scripted_finish(&f->source);
-	buf_finish(&f->object);
-	builder_free(f->builder);
-	scratch_finish(&f->dir);
-	free(f->large);
-}
-
-static int unpack(struct fixture *f, const char *name)
-{
-	return unpack_archive(f->archive, &f->source.base, CALL_PATIENT,
-		scratch_path(&f->dir, name), &f->options, &f->e);
-}
-
-static void must_unpack(struct fixture *f, const char *name)
-{
-	if (unpack(f, name) < 0)
+	if (unpacking_run(f, name) < 0)
 		fail_msg("%s", f->e.text);
 }
 
 /* The scratch directory holds these many names, hidden ones included. */
-static void expect_names(const struct fixture *f, const char *name, int want)
+static void expect_names(const struct unpacking *f, const char *name, int want)
 {
 	DIR *d = opendir(scratch_path(&f->dir, name));
 	assert_non_null(d);
@@ -94,18 +29,10 @@ static void expect_names(const struct fixture *f, const char *name, int want)
 	assert_int_equal(count, want);
 }
 
-static struct stat look(const struct fixture *f, const char *name)
-{
-	struct stat st;
-	if (lstat(scratch_path(&f->dir, name), &st) < 0)
-		fail_msg("%s: %s", name, strerror(errno));
-	return st;
-}
-
 static void expect_content(
-	const struct fixture *f, const char *name, const char *want, size_t len)
+	const struct unpacking *f, const char *name, const char *want, size_t len)
 {
-	assert_int_equal(look(f, name).st_size, len);
+	assert_int_equal(unpacking_look(f, name).st_size, len);
 	CLEANUP(cleanup_free) char *data = malloc(len + 1);
 	CLEANUP(cleanup_close)
 	int fd = open(scratch_path(&f->dir, name), O_RDONLY | O_CLOEXEC);
@@ -114,7 +41,7 @@ static void expect_content(
 	assert_memory_equal(data, want, len);
 }
 
-static void one_of_everything(struct fixture *f)
+static void one_of_everything(struct unpacking *f)
 {
 	struct archive_builder *b = f->builder;
 	builder_file(b, "a", "hello", 5)->mode = S_IFREG | 0600;
@@ -135,10 +62,10 @@ static void one_of_everything(struct fixture *f)
 
 static void everything_is_as_it_was(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	one_of_everything(&f);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	must_unpack(&f, "out");
 	expect_names(&f, "", 1);
 	expect_names(&f, "out", 6);
@@ -146,29 +73,29 @@ static void everything_is_as_it_was(void **state)
 	expect_content(&f, "out/a", "hello", 5);
 	expect_content(&f, "out/dir/deep", "deep content", 12);
 	expect_content(&f, "out/dir/void", "", 0);
-	struct stat st = look(&f, "out/dir/deep");
+	struct stat st = unpacking_look(&f, "out/dir/deep");
 	assert_int_equal(st.st_mode, S_IFREG | 0644);
 	assert_int_equal(st.st_nlink, 3);
 	assert_int_equal(st.st_mtim.tv_sec, 1700000000);
 	assert_int_equal(st.st_mtim.tv_nsec, 123456789);
-	assert_int_equal(st.st_ino, look(&f, "out/last").st_ino);
-	assert_int_equal(st.st_ino, look(&f, "out/dir/other").st_ino);
-	assert_int_equal(look(&f, "out/a").st_mode, S_IFREG | 0600);
-	assert_int_equal(look(&f, "out/world").st_mode, S_IFREG | 0666);
-	assert_int_equal(look(&f, "out/setuid").st_mode, S_IFREG | 0755);
-	assert_int_equal(look(&f, "out/dir/void").st_mtim.tv_sec, -5);
-	st = look(&f, "out/dir");
+	assert_int_equal(st.st_ino, unpacking_look(&f, "out/last").st_ino);
+	assert_int_equal(st.st_ino, unpacking_look(&f, "out/dir/other").st_ino);
+	assert_int_equal(unpacking_look(&f, "out/a").st_mode, S_IFREG | 0600);
+	assert_int_equal(unpacking_look(&f, "out/world").st_mode, S_IFREG | 0666);
+	assert_int_equal(unpacking_look(&f, "out/setuid").st_mode, S_IFREG | 0755);
+	assert_int_equal(unpacking_look(&f, "out/dir/void").st_mtim.tv_sec, -5);
+	st = unpacking_look(&f, "out/dir");
 	assert_int_equal(st.st_mode, S_IFDIR | 0750);
 	assert_int_equal(st.st_mtim.tv_sec, 1000000000);
 	assert_int_equal(st.st_mtim.tv_nsec, 5);
-	assert_int_equal(look(&f, "out/dir/empty").st_mode, S_IFDIR | 01700);
-	assert_int_equal(look(&f, "out").st_mtim.tv_sec, 1700000000);
+	assert_int_equal(unpacking_look(&f, "out/dir/empty").st_mode, S_IFDIR | 01700);
+	assert_int_equal(unpacking_look(&f, "out").st_mtim.tv_sec, 1700000000);
 	char target[16];
 	assert_int_equal(readlink(scratch_path(&f.dir, "out/dir/link"), target, 16), 4);
 	assert_memory_equal(target, "../a", 4);
-	assert_int_equal(look(&f, "out/dir/link").st_mtim.tv_sec, 1234);
-	assert_int_equal(
-		look(&f, "out/symlink-too").st_ino, look(&f, "out/dir/link").st_ino);
+	assert_int_equal(unpacking_look(&f, "out/dir/link").st_mtim.tv_sec, 1234);
+	assert_int_equal(unpacking_look(&f, "out/symlink-too").st_ino,
+		unpacking_look(&f, "out/dir/link").st_ino);
 	assert_int_equal(f.progress.files, 5);
 	assert_int_equal(f.progress.total_files, 5);
 	assert_int_equal(f.progress.bytes, f.progress.total_bytes);
@@ -177,20 +104,20 @@ static void everything_is_as_it_was(void **state)
 
 static void modes_do_not_depend_on_the_umask(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	one_of_everything(&f);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	mode_t before = umask(0277);
 	must_unpack(&f, "out");
 	umask(before);
-	assert_int_equal(look(&f, "out/world").st_mode, S_IFREG | 0666);
-	assert_int_equal(look(&f, "out/dir").st_mode, S_IFDIR | 0750);
-	assert_int_equal(look(&f, "out/dir/deep").st_mode, S_IFREG | 0644);
+	assert_int_equal(unpacking_look(&f, "out/world").st_mode, S_IFREG | 0666);
+	assert_int_equal(unpacking_look(&f, "out/dir").st_mode, S_IFDIR | 0750);
+	assert_int_equal(unpacking_look(&f, "out/dir/deep").st_mode, S_IFREG | 0644);
 }
 
 /* Content that does not compress, so that it takes several runs. */
-static char *large(struct fixture *f, size_t len)
+static char *large(struct unpacking *f, size_t len)
 {
 	f->large = malloc(len);
 	assert_non_null(f->large);
@@ -205,29 +132,29 @@ static char *large(struct fixture *f, size_t len)
 static void a_file_of_many_runs_is_whole(void **state)
 {
 	for (unsigned threads = 1; threads < 8; threads += 3) {
-		CLEANUP(fixture_finish) struct fixture f;
-		fixture_init(&f);
+		CLEANUP(unpacking_finish) struct unpacking f;
+		unpacking_init(&f);
 		f.builder->cut = 300000;
 		f.options.threads = threads;
 		char *data = large(&f, 21 * MIB);
 		builder_file(f.builder, "a", data, 5 * MIB);
 		builder_file(f.builder, "b", data + 1, 20 * MIB)->mode = S_IFREG | 0444;
 		builder_file(f.builder, "c", data + 2, 77);
-		fixture_lay(&f);
+		unpacking_lay(&f);
 		must_unpack(&f, "out");
 		assert_in_range(scripted_reads(&f.source), 6, 10);
 		expect_content(&f, "out/a", data, 5 * MIB);
 		expect_content(&f, "out/b", data + 1, 20 * MIB);
 		expect_content(&f, "out/c", data + 2, 77);
-		assert_int_equal(look(&f, "out/b").st_mode, S_IFREG | 0444);
-		assert_int_equal(look(&f, "out/b").st_mtim.tv_sec, 1700000000);
+		assert_int_equal(unpacking_look(&f, "out/b").st_mode, S_IFREG | 0444);
+		assert_int_equal(unpacking_look(&f, "out/b").st_mtim.tv_sec, 1700000000);
 	}
 }
 
 static void many_files_are_each_themselves(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	f.builder->cut = 50000;
 	char *data = large(&f, 10 * MIB);
 	char name[32];
@@ -240,7 +167,7 @@ static void many_files_are_each_themselves(void **state)
 				(size_t)i * 400);
 		}
 	}
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	must_unpack(&f, "out");
 	for (int d = 0; d < 20; d++)
 		for (int i = 0; i < 50; i++) {
@@ -253,34 +180,34 @@ static void many_files_are_each_themselves(void **state)
 
 static void zeros_become_holes(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	char *data = f.large = calloc(1, 8 * MIB);
 	memset(data + 3 * MIB, 'x', 5000);
 	data[8 * MIB - 1] = 'y';
 	builder_file(f.builder, "middle", data, 8 * MIB);
 	builder_file(f.builder, "hollow", data, 2 * MIB);
 	builder_file(f.builder, "small", data, 20000);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	must_unpack(&f, "out");
 	expect_content(&f, "out/middle", data, 8 * MIB);
 	expect_content(&f, "out/hollow", data, 2 * MIB);
 	expect_content(&f, "out/small", data, 20000);
-	assert_in_range(look(&f, "out/middle").st_blocks * 512, 1, MIB);
-	assert_in_range(look(&f, "out/hollow").st_blocks * 512, 0, 128 << 10);
-	assert_in_range(look(&f, "out/small").st_blocks * 512, 20000, MIB);
+	assert_in_range(unpacking_look(&f, "out/middle").st_blocks * 512, 1, MIB);
+	assert_in_range(unpacking_look(&f, "out/hollow").st_blocks * 512, 0, 128 << 10);
+	assert_in_range(unpacking_look(&f, "out/small").st_blocks * 512, 20000, MIB);
 }
 
 static void xattrs_are_set_or_warned_of(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	builder_file(f.builder, "a", "x", 1)->mode = S_IFREG | 0444;
 	builder_dir(f.builder, "d");
 	builder_xattr(f.builder, "", "user.root", "r");
 	builder_xattr(f.builder, "a", "user.colour", "blue");
 	builder_xattr(f.builder, "d", "user.dir", "");
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	must_unpack(&f, "out");
 	char value[8];
 	const char *path = scratch_path(&f.dir, "out/a");
@@ -300,14 +227,14 @@ static void xattrs_are_set_or_warned_of(void **state)
  * for a block. */
 static void refused_xattrs_are_counted(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	char *value = f.large = malloc(60001);
 	memset(value, 'v', 60000);
 	value[60000] = '\0';
 	builder_file(f.builder, "a", "x", 1);
 	builder_xattr(f.builder, "a", "user.long", value);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	must_unpack(&f, "out");
 	char got[1];
 	if (getxattr(scratch_path(&f.dir, "out/a"), "user.long", got, 0) < 0)
@@ -317,8 +244,8 @@ static void refused_xattrs_are_counted(void **state)
 
 static void paths_may_be_longer_than_the_system_takes(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	char path[6000] = "", component[201] = "";
 	memset(component, 'n', 200);
 	for (int i = 0; i < 25; i++) {
@@ -328,7 +255,7 @@ static void paths_may_be_longer_than_the_system_takes(void **state)
 	}
 	strcat(path, "/file");
 	builder_file(f.builder, path, "far down", 8);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	must_unpack(&f, "out");
 	int fd = open(scratch_path(&f.dir, "out"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (int i = 0; i < 25; i++) {
@@ -356,8 +283,8 @@ static void paths_may_be_longer_than_the_system_takes(void **state)
 /* Deeper than the descriptors that are kept, and closed to its owner. */
 static void directories_may_be_closed_to_all(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	char path[128] = "";
 	for (int i = 0; i < 40; i++) {
 		strcat(path, i ? "/d" : "d");
@@ -368,11 +295,11 @@ static void directories_may_be_closed_to_all(void **state)
 	builder_dir(f.builder, "e")->mode = S_IFDIR | 0555;
 	builder_link(f.builder, "e/l", path);
 	f.builder->entries[0].mode = S_IFDIR | 0555;
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	must_unpack(&f, "out");
-	assert_int_equal(look(&f, "out").st_mode, S_IFDIR | 0555);
-	assert_int_equal(look(&f, "out/d/d/d").st_mode, S_IFDIR);
-	assert_int_equal(look(&f, "out/e/l").st_nlink, 2);
+	assert_int_equal(unpacking_look(&f, "out").st_mode, S_IFDIR | 0555);
+	assert_int_equal(unpacking_look(&f, "out/d/d/d").st_mode, S_IFDIR);
+	assert_int_equal(unpacking_look(&f, "out/e/l").st_nlink, 2);
 	if (geteuid() == 0)
 		return;
 	assert_int_equal(chmod(scratch_path(&f.dir, "out/d/d/d"), 0700), 0);
@@ -380,10 +307,10 @@ static void directories_may_be_closed_to_all(void **state)
 
 static void an_empty_directory_is_replaced(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	builder_file(f.builder, "a", "x", 1);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	scratch_mkdir(&f.dir, "out");
 	must_unpack(&f, "out///");
 	expect_content(&f, "out/a", "x", 1);
@@ -392,16 +319,16 @@ static void an_empty_directory_is_replaced(void **state)
 
 static void the_current_directory_keeps_its_inode(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	one_of_everything(&f);
 	f.builder->entries[0].mode = S_IFDIR | 0711;
 	/* Cannot be moved by somebody else than root once it has its mode. */
 	builder_dir(f.builder, "locked")->mode = S_IFDIR | 0555;
 	builder_file(f.builder, "locked/a", "b", 1);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	scratch_mkdir(&f.dir, "out");
-	struct stat before = look(&f, "out");
+	struct stat before = unpacking_look(&f, "out");
 	CLEANUP(cleanup_close) int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(chdir(scratch_path(&f.dir, "out")), 0);
 	int r = unpack_archive(
@@ -409,11 +336,11 @@ static void the_current_directory_keeps_its_inode(void **state)
 	assert_int_equal(fchdir(here), 0);
 	if (r < 0)
 		fail_msg("%s", f.e.text);
-	struct stat after = look(&f, "out");
+	struct stat after = unpacking_look(&f, "out");
 	assert_int_equal(before.st_ino, after.st_ino);
 	assert_int_equal(after.st_mode, S_IFDIR | 0711);
 	assert_int_equal(after.st_mtim.tv_sec, 1700000000);
-	assert_int_equal(look(&f, "out/locked").st_mode, S_IFDIR | 0555);
+	assert_int_equal(unpacking_look(&f, "out/locked").st_mode, S_IFDIR | 0555);
 	expect_content(&f, "out/locked/a", "b", 1);
 	expect_content(&f, "out/dir/deep", "deep content", 12);
 	expect_names(&f, "out", 7);
@@ -422,19 +349,19 @@ static void the_current_directory_keeps_its_inode(void **state)
 
 static void what_is_in_the_way_is_left_alone(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	builder_file(f.builder, "a", "x", 1);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	scratch_write(&f.dir, "full/file", "mine");
-	assert_int_equal(unpack(&f, "full"), -ENOTEMPTY);
+	assert_int_equal(unpacking_run(&f, "full"), -ENOTEMPTY);
 	assert_non_null(strstr(f.e.text, "full'"));
 	expect_names(&f, "full", 1);
 	scratch_write(&f.dir, "file", "mine");
-	assert_int_equal(unpack(&f, "file"), -ENOTDIR);
+	assert_int_equal(unpacking_run(&f, "file"), -ENOTDIR);
 	assert_int_equal(symlink("nowhere", scratch_path(&f.dir, "dangling")), 0);
-	assert_true(unpack(&f, "dangling") < 0);
-	assert_int_equal(unpack(&f, "none/out"), -ENOENT);
+	assert_true(unpacking_run(&f, "dangling") < 0);
+	assert_int_equal(unpacking_run(&f, "none/out"), -ENOENT);
 	assert_non_null(strstr(f.e.text, "none"));
 	assert_int_equal(scripted_reads(&f.source), 0);
 	expect_names(&f, "", 3);
@@ -442,44 +369,44 @@ static void what_is_in_the_way_is_left_alone(void **state)
 
 static void a_symlink_to_an_empty_directory_is_followed(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	builder_file(f.builder, "a", "x", 1);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	scratch_mkdir(&f.dir, "real");
 	assert_int_equal(symlink("real", scratch_path(&f.dir, "link")), 0);
 	must_unpack(&f, "link");
 	expect_content(&f, "real/a", "x", 1);
-	assert_true(S_ISLNK(look(&f, "link").st_mode));
+	assert_true(S_ISLNK(unpacking_look(&f, "link").st_mode));
 }
 
 static void a_failed_read_leaves_nothing(void **state)
 {
 	for (unsigned failing = 0; failing < 4; failing++) {
-		CLEANUP(fixture_finish) struct fixture f;
-		fixture_init(&f);
+		CLEANUP(unpacking_finish) struct unpacking f;
+		unpacking_init(&f);
 		f.builder->cut = 300000;
 		f.options.threads = 2;
 		one_of_everything(&f);
 		builder_file(f.builder, "large", large(&f, 20 * MIB), 20 * MIB);
-		fixture_lay(&f);
+		unpacking_lay(&f);
 		memset(f.object.data + index_frame_offsets(
 					       archive_index(f.archive))[failing * 20],
 			0, 30);
 		scratch_mkdir(&f.dir, "out");
-		assert_int_equal(unpack(&f, "out"), -EBADMSG);
+		assert_int_equal(unpacking_run(&f, "out"), -EBADMSG);
 		assert_non_null(strstr(f.e.text, "'key'"));
 		expect_names(&f, "", 1);
 		expect_names(&f, "out", 0);
 		scripted_fail(&f.source, -EIO, 1);
-		assert_int_equal(unpack(&f, "new"), -EIO);
+		assert_int_equal(unpacking_run(&f, "new"), -EIO);
 		assert_string_equal(f.e.text, "a scripted failure");
 		expect_names(&f, "", 1);
 	}
 }
 
 struct cancelling {
-	struct fixture *f;
+	struct unpacking *f;
 	struct call call;
 	struct cancel cancel;
 	int result;
@@ -495,13 +422,13 @@ static void *unpack_on_thread(void *arg)
 
 static void a_cancelled_unpacking_leaves_nothing(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	f.builder->cut = 300000;
 	f.options.threads = 3;
 	one_of_everything(&f);
 	builder_file(f.builder, "large", large(&f, 20 * MIB), 20 * MIB);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	scripted_hold(&f.source);
 	struct cancelling c = {.f = &f};
 	cancel_init(&c.cancel);
@@ -518,10 +445,10 @@ static void a_cancelled_unpacking_leaves_nothing(void **state)
 
 static void a_deadline_ends_it(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	one_of_everything(&f);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	scripted_hold(&f.source);
 	struct call late = {.deadline_ns = 1};
 	assert_int_equal(unpack_archive(f.archive, &f.source.base, &late,
@@ -532,17 +459,17 @@ static void a_deadline_ends_it(void **state)
 
 static void the_disk_may_be_full(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(unpacking_finish) struct unpacking f;
+	unpacking_init(&f);
 	one_of_everything(&f);
 	builder_file(f.builder, "large", large(&f, 2 * MIB), 2 * MIB);
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	struct rlimit before, small = {MIB, MIB};
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	small.rlim_max = before.rlim_max;
 	void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	int r = unpack(&f, "out");
+	int r = unpacking_run(&f, "out");
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	signal(SIGXFSZ, handler);
 	assert_int_equal(r, -EFBIG);
@@ -555,8 +482,8 @@ static void owners_are_given_when_asked(void **state)
 	if (geteuid() != 0)
 		skip();
 	for (int preserve = 0; preserve < 2; preserve++) {
-		CLEANUP(fixture_finish) struct fixture f;
-		fixture_init(&f);
+		CLEANUP(unpacking_finish) struct unpacking f;
+		unpacking_init(&f);
 		one_of_everything(&f);
 		for (size_t i = 0; i < f.builder->count; i++) {
 			f.builder->entries[i].uid = 1234;
@@ -564,16 +491,16 @@ static void owners_are_given_when_asked(void **state)
 		}
 		f.builder->owners = true;
 		f.options.preserve_owner = preserve;
-		fixture_lay(&f);
+		unpacking_lay(&f);
 		must_unpack(&f, "out");
 		static const char *const names[] = {"out", "out/a", "out/dir",
 			"out/dir/link", "out/last", "out/dir/void"};
 		for (size_t i = 0; i < 6; i++) {
-			struct stat st = look(&f, names[i]);
+			struct stat st = unpacking_look(&f, names[i]);
 			assert_int_equal(st.st_uid, preserve ? 1234 : geteuid());
 			assert_int_equal(st.st_gid, preserve ? 5678 : getegid());
 		}
-		assert_int_equal(look(&f, "out/setuid").st_mode,
+		assert_int_equal(unpacking_look(&f, "out/setuid").st_mode,
 			S_IFREG | (preserve ? 06755 : 0755));
 	}
 }

@@ -1,13 +1,9 @@
 /* Unpacking with no more rights than a user has, whoever runs the tests. */
-#include "tests/unit/scratch.h"
+#include "tests/unit/unpacking.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/xattr.h>
-
-#include "archive/unpack.h"
-#include "tests/unit/archive_builder.h"
-#include "tests/unit/scripted_source.h"
 
 #define NOBODY 65534
 
@@ -40,85 +36,41 @@ int __wrap_futimens(int fd, const struct timespec *times)
 	return -1;
 }
 
-struct fixture {
-	struct archive_builder *builder;
-	struct buf object;
-	struct scripted_source source;
-	struct archive *archive;
-	struct scratch dir; /* the user's */
-	struct unpack_options options;
-	struct error e;
-	char warning[512];
-};
-
-static void warn(void *arg, const char *sentence)
+/* The directory is the user's. */
+static void user_init(struct unpacking *f)
 {
-	struct fixture *f = arg;
-	snprintf(f->warning, sizeof(f->warning), "%s", sentence);
-}
-
-static void fixture_init(struct fixture *f)
-{
-	*f = (struct fixture){
-		.builder = builder_new(),
-		.object = BUF_INIT((size_t)1 << 20),
-		.dir = scratch_new(),
-		.options = {.warn = warn, .arg = f},
-	};
+	unpacking_init(f);
 	if (geteuid() == 0)
 		assert_int_equal(chown(f->dir.path, NOBODY, NOBODY), 0);
 }
 
-static void fixture_lay(struct fixture *f)
-{
-	builder_lay(f->builder);
-	builder_object(f->builder, &f->object);
-	scripted_init(&f->source, f->object.data, f->object.len);
-	assert_int_equal(archive_load(&f->source.base, CALL_PATIENT, f->object.data,
-				 f->object.len, "key", &f->archive, NULL, NULL),
-		0);
-}
-
-static void fixture_finish(struct fixture *f)
+static void user_finish(struct unpacking *f)
 {
 	before_rename = NULL;
 	out_of_time = 0;
-	archive_free(f->archive);
-	scripted_finish(&f->source);
-	buf_finish(&f->object);
-	builder_free(f->builder);
-	scratch_finish(&f->dir);
+	unpacking_finish(f);
 }
 
-static int unpack(struct fixture *f, const char *name)
+static int unpack(struct unpacking *f, const char *name)
 {
 	uid_t before = geteuid();
 	if (before == 0)
 		assert_int_equal(seteuid(NOBODY), 0);
-	int r = unpack_archive(f->archive, &f->source.base, CALL_PATIENT,
-		scratch_path(&f->dir, name), &f->options, &f->e);
+	int r = unpacking_run(f, name);
 	assert_int_equal(seteuid(before), 0);
 	return r;
 }
 
-static void must_unpack(struct fixture *f, const char *name)
+static void must_unpack(struct unpacking *f, const char *name)
 {
 	if (unpack(f, name) < 0)
 		fail_msg("%s", f->e.text);
 }
 
-static struct stat look(const struct fixture *f, const char *name)
-{
-	struct stat st;
-	if (lstat(scratch_path(&f->dir, name), &st) < 0)
-		fail_msg("%s: %s", name, strerror(errno));
-	return st;
-}
-
 static void files_that_nobody_may_write_to_have_their_xattrs(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(user_finish) struct unpacking f;
+	user_init(&f);
 	if (setxattr(scratch_path(&f.dir, ""), "user.probe", "", 0, 0) < 0)
 		skip();
 	builder_dir(f.builder, "d")->mode = S_IFDIR | 0555;
@@ -127,15 +79,15 @@ static void files_that_nobody_may_write_to_have_their_xattrs(void **state)
 	builder_xattr(f.builder, "d", "user.colour", "red");
 	builder_xattr(f.builder, "read", "user.colour", "blue");
 	builder_xattr(f.builder, "d/closed", "user.colour", "green");
-	fixture_lay(&f);
+	unpacking_lay(&f);
 	must_unpack(&f, "out");
 	char value[8];
 	assert_string_equal(f.warning, "");
 	assert_int_equal(
 		getxattr(scratch_path(&f.dir, "out/read"), "user.colour", value, 8), 4);
 	assert_memory_equal(value, "blue", 4);
-	assert_int_equal(look(&f, "out/read").st_mode, S_IFREG | 0444);
-	assert_int_equal(look(&f, "out/d/closed").st_mode, S_IFREG);
+	assert_int_equal(unpacking_look(&f, "out/read").st_mode, S_IFREG | 0444);
+	assert_int_equal(unpacking_look(&f, "out/d/closed").st_mode, S_IFREG);
 }
 
 /* A container's volume; and a directory for all in one like /tmp. */
@@ -145,33 +97,33 @@ static void another_s_directory_is_filled_and_stays_as_it_is(void **state)
 	if (geteuid() != 0)
 		skip();
 	for (unsigned i = 0; i < 2; i++) {
-		CLEANUP(fixture_finish) struct fixture f;
-		fixture_init(&f);
+		CLEANUP(user_finish) struct unpacking f;
+		user_init(&f);
 		builder_file(f.builder, "a", "x", 1);
 		f.builder->entries[0].mode = S_IFDIR | 0711;
-		fixture_lay(&f);
+		unpacking_lay(&f);
 		scratch_mkdir(&f.dir, "out");
 		assert_int_equal(chown(f.dir.path, 0, 0), 0);
 		assert_int_equal(chmod(f.dir.path, parents[i]), 0);
 		assert_int_equal(chmod(scratch_path(&f.dir, "out"), 0777), 0);
-		struct stat before = look(&f, "out");
+		struct stat before = unpacking_look(&f, "out");
 		must_unpack(&f, "out");
-		struct stat after = look(&f, "out");
+		struct stat after = unpacking_look(&f, "out");
 		assert_int_equal(after.st_ino, before.st_ino);
 		assert_int_equal(after.st_mode, before.st_mode);
-		assert_int_equal(look(&f, "out/a").st_uid, NOBODY);
+		assert_int_equal(unpacking_look(&f, "out/a").st_uid, NOBODY);
 		assert_int_equal(scratch_count(&f.dir, ""), 1);
 	}
 }
 
 /* A tree that its owner may not write to, as Go's modules are. */
-static void closed_to_its_owner(struct fixture *f)
+static void closed_to_its_owner(struct unpacking *f)
 {
 	builder_dir(f->builder, "d")->mode = S_IFDIR | 0555;
 	builder_file(f->builder, "d/a", "x", 1);
 	builder_file(f->builder, "e", "x", 1);
 	f->builder->entries[0].mode = S_IFDIR | 0555;
-	fixture_lay(f);
+	unpacking_lay(f);
 	scratch_mkdir(&f->dir, "out");
 	if (geteuid() == 0)
 		assert_int_equal(chown(scratch_path(&f->dir, "out"), NOBODY, NOBODY), 0);
@@ -186,8 +138,8 @@ static void fill(int parent, const char *target)
 
 static void what_cannot_be_put_into_place_is_removed(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(user_finish) struct unpacking f;
+	user_init(&f);
 	closed_to_its_owner(&f);
 	before_rename = fill;
 	assert_int_equal(unpack(&f, "out"), -EIO);
@@ -199,15 +151,15 @@ static void what_cannot_be_put_into_place_is_removed(void **state)
 
 static void a_target_that_was_closed_is_emptied(void **state)
 {
-	CLEANUP(fixture_finish) struct fixture f;
-	fixture_init(&f);
+	CLEANUP(user_finish) struct unpacking f;
+	user_init(&f);
 	closed_to_its_owner(&f);
 	assert_int_equal(chmod(scratch_path(&f.dir, "out"), 0750), 0);
 	assert_int_equal(chmod(f.dir.path, 0500), 0); /* so it is filled from within */
-	out_of_time = look(&f, "out").st_ino;
+	out_of_time = unpacking_look(&f, "out").st_ino;
 	assert_int_equal(unpack(&f, "out"), -EIO);
 	assert_string_equal(f.e.text, "cannot set the time of '.': Input/output error");
-	assert_int_equal(look(&f, "out").st_mode, S_IFDIR | 0750);
+	assert_int_equal(unpacking_look(&f, "out").st_mode, S_IFDIR | 0750);
 	assert_int_equal(chmod(f.dir.path, 0700), 0);
 	assert_int_equal(rmdir(scratch_path(&f.dir, "out")), 0);
 }

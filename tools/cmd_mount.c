@@ -105,6 +105,7 @@ static int mount_parts(const struct options *o, const char *home, const char *po
 static int mount_writable(const struct options *o, struct error *e)
 {
 	char home[PATH_MAX], point[PATH_MAX];
+	CLEANUP(cleanup_close) int lock = -1;
 	bool kept = false;
 	if (o->foreground)
 		return error_set(
@@ -117,7 +118,9 @@ static int mount_writable(const struct options *o, struct error *e)
 			o->upper_dir, o->settings.cache_dir, point, home, e);
 	if (r < 0)
 		return r;
-	r = mount_parts(o, home, point, &kept, e);
+	r = overlay_lock(home, &lock, e);
+	if (r == 0)
+		r = mount_parts(o, home, point, &kept, e);
 	struct error left = {0};
 	session_signal_obeyed();
 	if (!kept && overlay_dispose(home, "", false, &left) < 0 && r == 0)

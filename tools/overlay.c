@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -256,8 +257,8 @@ struct search {
 	char *home; /* "": not found yet */
 };
 
-/* Anybody can mount a larderfs on a directory of this name, and let a link in it name what
- * is ours. */
+/* Anybody can mount a larderfs on a directory of this name, and let a link in it name
+ * what is ours. */
 static bool is_private(const char *home)
 {
 	struct stat st;
@@ -265,10 +266,15 @@ static bool is_private(const char *home)
 	       !(st.st_mode & 077);
 }
 
+static bool is_home(const char *path)
+{
+	return strstr(path, "/" HOME_NAME) && is_private(path);
+}
+
 static bool is_home_of(const char *home, const char *wanted)
 {
 	char path[PATH_MAX], point[PATH_MAX];
-	if (!strstr(home, "/" HOME_NAME) || !is_private(home))
+	if (!is_home(home))
 		return false;
 	overlay_part(home, "point", path);
 	ssize_t got = readlink(path, point, sizeof(point) - 1);
@@ -279,17 +285,24 @@ static bool is_home_of(const char *home, const char *wanted)
 }
 
 /* Later mounts lie on earlier ones, so the last that fits is the one that is seen. */
-static void consider(void *arg, const char *mountpoint, const char *type)
+static void consider(void *arg, const struct mount_line *m)
 {
 	const struct search *s = arg;
 	char home[PATH_MAX];
-	size_t len = strlen(mountpoint), tail = strlen("/lower");
-	if (strcmp(type, "fuse.larderfs") != 0 || len <= tail ||
-		strcmp(mountpoint + len - tail, "/lower") != 0)
+	size_t len = strlen(m->mountpoint), tail = strlen("/lower");
+	if (strcmp(m->type, "fuse.larderfs") != 0 || len <= tail ||
+		strcmp(m->mountpoint + len - tail, "/lower") != 0)
 		return;
-	snprintf(home, sizeof(home), "%.*s", (int)(len - tail), mountpoint);
+	snprintf(home, sizeof(home), "%.*s", (int)(len - tail), m->mountpoint);
 	if (is_home_of(home, s->point))
 		strcpy(s->home, home);
+}
+
+/* Nobody is asked who could keep us waiting. */
+static void consider_ours(void *arg, const struct mount_line *m)
+{
+	if (m->user == (int64_t)geteuid())
+		consider(arg, m);
 }
 
 bool overlay_home_of(const char *point, char *ret)
@@ -299,14 +312,55 @@ bool overlay_home_of(const char *point, char *ret)
 	*ret = '\0';
 	if (mount_facts_of(point, &facts, NULL) < 0 || !facts.mounted)
 		return false;
-	bool kernels = strcmp(facts.type, "overlay") == 0;
-	if (!kernels && strcmp(facts.type, "fuse.fuse-overlayfs") != 0)
-		return false;
-	if (kernels && is_home_of(facts.source, point)) {
+	if (!strcmp(facts.type, "overlay") && is_home(facts.source))
 		strcpy(ret, facts.source);
-		return true;
-	}
-	return mounts_each(consider, &search, NULL) == 0 && *ret;
+	if (!strcmp(facts.type, "fuse.fuse-overlayfs"))
+		mounts_each(consider, &search, NULL);
+	return *ret;
+}
+
+bool overlay_home_left(const char *point, char *ret)
+{
+	struct mount_facts facts;
+	struct search search = {point, ret};
+	*ret = '\0';
+	return mount_facts_of(point, &facts, NULL) == 0 && !facts.mounted &&
+	       mounts_each(consider_ours, &search, NULL) == 0 && *ret;
+}
+
+struct elsewhere {
+	const char *home, *point;
+	char *ret; /* "": not found */
+};
+
+static void consider_elsewhere(void *arg, const struct mount_line *m)
+{
+	const struct elsewhere *s = arg;
+	if (!strcmp(m->type, "overlay") && !strcmp(m->source, s->home) &&
+		strcmp(m->mountpoint, s->point) != 0)
+		strcpy(s->ret, m->mountpoint);
+}
+
+bool overlay_is_elsewhere(const char *home, const char *point, char *ret)
+{
+	struct elsewhere search = {home, point, ret};
+	*ret = '\0';
+	return mounts_each(consider_elsewhere, &search, NULL) == 0 && *ret;
+}
+
+int overlay_lock(const char *home, int *ret, struct error *e)
+{
+	CLEANUP(cleanup_close)
+	int fd = open(home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	if (r == -EWOULDBLOCK || r == -ENOENT)
+		return error_set(e, -EIO,
+			"another process is mounting or unmounting what is in '%s'",
+			home);
+	if (r < 0)
+		return error_set(e, -EIO, "cannot lock '%s': %s", home, strerror(-r));
+	*ret = steal_fd(&fd);
+	return 0;
 }
 
 /* --- afterwards ------------------------------------------------------------------------

@@ -36,9 +36,22 @@ void overlay_part(const char *home, const char *part, char *ret);
 /* Mounts the overlay of HOME on point. -EIO with what to do when it cannot be had. */
 int overlay_mount(const char *home, const char *point, bool allow_other, struct error *e);
 
-/* The HOME behind a mountpoint (absolute, without symlinks); false when it is no overlay
- * that our user made. ret: PATH_MAX bytes. */
+/* The HOME behind a mountpoint (absolute, without symlinks), also when the overlay was moved or
+ * bound there; false when it is no overlay that our user made. ret: PATH_MAX bytes. */
 bool overlay_home_of(const char *point, char *ret);
+
+/* The HOME of the overlay that was on a mountpoint where nothing is mounted now, though its
+ * larderfs is below: it was unmounted by other means, or moved, or its fuse-overlayfs ended.
+ * Else as above. */
+bool overlay_home_left(const char *point, char *ret);
+
+/* Is the kernel's overlay of HOME mounted elsewhere than on point, as far as is seen here? ret:
+ * PATH_MAX bytes, where. */
+bool overlay_is_elsewhere(const char *home, const char *point, char *ret);
+
+/* Whoever mounts or unmounts holds HOME's lock: *ret, a descriptor to be closed. -EIO: another
+ * one has it, or HOME is gone. */
+int overlay_lock(const char *home, int *ret, struct error *e);
 
 /* Could HOME's upper layer be moved to `wanted`? ret: PATH_MAX bytes, where to, absolute.
  * -EINVAL: something is there, or it is on another file system. */

@@ -21,28 +21,20 @@
 #include "fetch/base/mount_ask.h"
 #include "fetch/base/mounts.h"
 #include "fetch/json.h"
+#include "tools/mount_holder.h"
+#include "tools/process_name.h"
 #include "tools/session.h"
 
-#define GONE_NS    (10 * NS_PER_SECOND) /* the daemon's time to end after the unmount */
+#define GONE_NS (10 * NS_PER_SECOND) /* the daemon's time to end after the unmount */
 
 extern char **environ;
-
-/* The number may be of another pid namespace, and then be anybody's here. */
-static bool is_larderfs(pid_t pid)
-{
-	char path[64];
-	CLEANUP(cleanup_free) char *name = NULL;
-	size_t len;
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	return read_small_file(path, sizeof(path), &name, &len) == 0 &&
-	       !strcmp(name, "larderfs\n");
-}
 
 /* The daemon behind a mount, as far as it tells of itself. */
 struct daemon {
 	int fd; /* owned: of pidfd_open(2); -1: unknown */
 	bool dead;
 	bool mute; /* it did not answer in time */
+	struct mount_facts mount;
 };
 
 static void daemon_finish(struct daemon *d)
@@ -53,10 +45,12 @@ static void daemon_finish(struct daemon *d)
 static int open_daemon(const char *status, size_t len)
 {
 	int64_t pid;
+	char name[PROCESS_NAME_SIZE];
 	if (json_get_integer(status, len, "pid", &pid) < 0 || pid <= 0 || pid > INT_MAX)
 		return -1;
 	int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-	if (fd >= 0 && !is_larderfs((pid_t)pid)) /* fd holds the number: look now */
+	/* fd holds the number: look now, whose it is */
+	if (!process_name((pid_t)pid, name) || strcmp(name, "larderfs") != 0)
 		cleanup_close(&fd);
 	return fd;
 }
@@ -75,7 +69,20 @@ static int find_daemon(const char *path, struct daemon *ret, struct error *e)
 		.dead = r == -ENOTCONN,
 		.mute = r == -ETIMEDOUT,
 	};
+	mount_facts_of(path, &ret->mount, NULL); /* where it fails, nothing is mounted */
 	return 0;
+}
+
+static int tell_who_holds(const struct daemon *d, const char *path, struct error *e)
+{
+	struct mount_holder holder;
+	if (!d->mount.mounted || mount_holder_find(d->mount.device, &holder) < 0)
+		return error_set(e, -ETIMEDOUT,
+			"'%s' is unmounted, but its daemon has not ended", path);
+	return error_set(e, -ETIMEDOUT,
+		"'%s' is unmounted, but its daemon has not ended: process %d (%s) has a "
+		"copy of the mount",
+		path, (int)holder.pid, holder.name);
 }
 
 static int wait_for_end(const struct daemon *d, const char *path, struct error *e)
@@ -105,8 +112,7 @@ static int wait_for_end(const struct daemon *d, const char *path, struct error *
 				"ended yet",
 				path);
 	}
-	return error_set(
-		e, -ETIMEDOUT, "'%s' is unmounted, but its daemon has not ended", path);
+	return tell_who_holds(d, path, e);
 }
 
 /* Our signals are blocked; a child's are not. */
@@ -123,8 +129,8 @@ static int spawn(
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	int r = directory ? posix_spawn_file_actions_addchdir_np(&actions, directory) : 0;
 	if (r == 0 && output)
-		r = posix_spawn_file_actions_addopen(
-			&actions, STDOUT_FILENO, output, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		r = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output,
+			O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (r == 0)
 		r = posix_spawnp(ret, words[0], &actions, &attributes,
 			(char *const *)words, environ);

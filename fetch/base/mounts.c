@@ -44,15 +44,6 @@ static const char *nth_word(const char *line, unsigned n, size_t *ret_len)
 	return line;
 }
 
-/* One mount, as a line of mountinfo has it. */
-struct mount_line {
-	char mountpoint[PATH_MAX];
-	char type[64];
-	char device[32];
-	int64_t user;
-	char source[PATH_MAX];
-};
-
 /* user_id= among a super block's options; -1 without. */
 static int64_t read_user(const char *options, size_t len)
 {
@@ -139,6 +130,16 @@ int mount_place_parse(const char *text, const char *device, char *ret)
 	return r;
 }
 
+bool mounts_have(const char *text, const char *device, const char *type)
+{
+	struct mount_line m;
+	for (const char *line = text; *line; line = next_line(line))
+		if (parse_line(line, &m) && !strcmp(m.device, device) &&
+			!strcmp(m.type, type))
+			return true;
+	return false;
+}
+
 int mount_place_of(const char *device, char *ret, struct error *e)
 {
 	CLEANUP(cleanup_free) char *text = NULL;
@@ -148,8 +149,8 @@ int mount_place_of(const char *device, char *ret, struct error *e)
 	return r == -ENOENT ? error_set(e, r, "device %s is mounted nowhere", device) : r;
 }
 
-int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type), void *arg,
-	struct error *e)
+int mounts_each(
+	void (*fn)(void *arg, const struct mount_line *m), void *arg, struct error *e)
 {
 	CLEANUP(cleanup_free) char *text = NULL;
 	struct mount_line m;
@@ -158,7 +159,7 @@ int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type),
 		return r;
 	for (const char *line = text; *line; line = next_line(line))
 		if (parse_line(line, &m))
-			fn(arg, m.mountpoint, m.type);
+			fn(arg, &m);
 	return 0;
 }
 

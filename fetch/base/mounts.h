@@ -32,10 +32,22 @@ int mount_place_of(const char *device, char *ret, struct error *e);
 /* The same, from mountinfo's text: pure. 0 or -ENOENT. */
 int mount_place_parse(const char *text, const char *device, char *ret);
 
-/* Calls fn for each mount, oldest first, with its mountpoint (without escapes) and type.
- * 0 or -errno. */
-int mounts_each(void (*fn)(void *arg, const char *mountpoint, const char *type), void *arg,
-	struct error *e);
+/* Is a file system of this type, on the device "major:minor", among the mounts of mountinfo's
+ * text? Pure. */
+bool mounts_have(const char *text, const char *device, const char *type);
+
+/* One mount, as a line of mountinfo has it, without escapes. */
+struct mount_line {
+	char mountpoint[PATH_MAX];
+	char type[64];
+	char device[32];       /* "major:minor" */
+	int64_t user;          /* who mounted it, where it tells as FUSE does; else -1 */
+	char source[PATH_MAX]; /* what it says to be a mount of */
+};
+
+/* Calls fn for each mount, oldest first. 0 or -errno. */
+int mounts_each(
+	void (*fn)(void *arg, const struct mount_line *m), void *arg, struct error *e);
 
 /* Makes path absolute and without symlinks, asking nothing of what is mounted there: so a
  * mountpoint whose daemon is dead (and answers ENOTCONN) or stuck resolves too. What its

@@ -12,7 +12,8 @@ import unittest
 from pathlib import Path
 
 from larder_testlib.cli_case import CliCase, mounts_at
-from larder_testlib.process import wait_until
+from larder_testlib.namespaces import apart
+from larder_testlib.process import spawn, wait_until
 from larder_testlib.programs import program
 
 
@@ -111,6 +112,21 @@ class Umount(CliCase):
             self.run_ok("umount", "--lazy", "mnt")
             self.assertEqual(mounts_at(self.point), [])
         wait_until(lambda: has_ended(daemon), "the daemon ended with the last use")
+
+    def test_who_has_a_copy_of_the_mount_is_named(self):
+        daemon = self.mount()
+        holder = spawn(apart("cat", keep=self.point), stdin=subprocess.PIPE,
+                       stdout=subprocess.PIPE, bufsize=0)
+        self.addCleanup(holder.stop)
+        holder.popen.stdin.write(b"here\n")
+        self.assertEqual(holder.popen.stdout.readline(), b"here\n")
+        self.assert_refused(124, f"'{self.point}' is unmounted, but its daemon has not ended: "
+                                 f"process {holder.pid} (cat) has a copy of the mount\n",
+                            "umount", "mnt")
+        self.assertEqual(mounts_at(self.point), [])
+        self.assertFalse(has_ended(daemon))
+        holder.stop()
+        wait_until(lambda: has_ended(daemon), "the daemon ended with the copy")
 
     def test_others_mounts_are_refused(self):
         subprocess.run(["mount", "-t", "tmpfs", "none", self.point], check=True)

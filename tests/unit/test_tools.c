@@ -155,6 +155,10 @@ static void mountinfo_tells_the_topmost_mount(void **state)
 	assert_int_equal(mount_place_parse(mountinfo, "0:44", place), 0);
 	assert_string_equal(place, "/mnt/a b");
 	assert_int_equal(mount_place_parse(mountinfo, "9:99", place), -ENOENT);
+	assert_true(mounts_have(mountinfo, "0:45", "fuse.larderfs"));
+	assert_false(mounts_have(mountinfo, "0:45", "overlay"));
+	assert_false(mounts_have(mountinfo, "0:4", "fuse.larderfs"));
+	assert_false(mounts_have("garbage\n\n1 2 3", "2", "3"));
 }
 
 struct links {

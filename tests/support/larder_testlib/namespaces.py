@@ -9,15 +9,19 @@ to. So the new namespace lets go of them before anything else.
 import tempfile
 
 _LET_GO = """\
-awk -v tests="$0/larder-" 'index($2, tests) == 1 { print $2 }' /proc/self/mounts |
+awk -v tests="$0/larder-" -v keep="$1" \
+        'index($2, tests) == 1 && $2 != keep { print $2 }' /proc/self/mounts |
     xargs -r umount --lazy --no-canonicalize
+shift
 exec "$@"
 """
 
 
-def apart(*argv):
-    """The words that run argv in a mount namespace of its own; for root."""
-    return ["unshare", "-m", "sh", "-c", _LET_GO, tempfile.gettempdir(), *map(str, argv)]
+def apart(*argv, keep=""):
+    """The words that run argv in a mount namespace of its own; for root. keep: a mountpoint
+    that it does not let go of."""
+    return ["unshare", "-m", "sh", "-c", _LET_GO, tempfile.gettempdir(), str(keep),
+            *map(str, argv)]
 
 
 def container(*argv):

@@ -159,6 +159,9 @@ static int install(
 	if (r < 0)
 		return r;
 	generation_ref(fresh);
+	/* Nobody sees of another version what is not noted yet. */
+	if (d->supply->history)
+		history_note(d->supply->history, d->key, generation_identity(fresh));
 	if (d->current) {
 		generation_retire(d->current);
 		d->changed = clock_realtime();

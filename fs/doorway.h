@@ -3,7 +3,8 @@
  * generation (docs/generations.md).
  *
  * Counted references: one by the node that shows it, one by each live generation. The
- * one mutex guards the current generation, the live ones and the opening; it is a leaf.
+ * one mutex guards the current generation, the live ones and the opening; only the history's
+ * is taken under it.
  */
 #ifndef LARDER_FS_DOORWAY_H
 #define LARDER_FS_DOORWAY_H

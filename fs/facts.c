@@ -67,6 +67,7 @@ struct facts *facts_new(struct larderfs *l)
 	f->read_bytes = atomic_load(&l->read_bytes);
 	f->read_errors = atomic_load(&l->read_errors);
 	f->one_key = shows_one_key(l->keyspace);
+	f->overwrites = history_overwrites(&l->history);
 	keyspace_each_doorway(l->keyspace, collect_key, f);
 	return f;
 }

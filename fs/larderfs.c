@@ -113,6 +113,7 @@ static int start(struct larderfs *l, const struct larderfs_options *o, struct er
 		.slots = &l->slots,
 		.frame_budget = FRAME_BUDGET,
 		.hoard = &l->hoard,
+		.history = &l->history,
 		.decoders = &l->decoders,
 		.cache_dir = l->cache ? o->settings->cache_dir : NULL,
 		.cache_size = o->settings->cache_size,
@@ -146,6 +147,7 @@ int larderfs_new(const struct larderfs_options *o, struct larderfs **ret, struct
 	};
 	slots_init(&l->slots);
 	hoard_init(&l->hoard, HOARD_LIMIT);
+	history_init(&l->history);
 	decoders_init(&l->decoders);
 	converter_init(&l->converter, supply_convert, &l->supply);
 	requests_init(&l->requests, &l->watcher);
@@ -242,6 +244,7 @@ void larderfs_free(struct larderfs *l)
 	gate_finish(&l->gate);
 	slots_finish(&l->slots);
 	hoard_finish(&l->hoard);
+	history_finish(&l->history);
 	decoders_finish(&l->decoders);
 	prefetcher_free(l->prefetcher);
 	chunk_cache_free(l->cache);

@@ -34,9 +34,10 @@ struct larderfs {
 	struct slots slots;
 	struct prefetcher *prefetcher; /* owned; NULL: none was wanted */
 	struct hoard hoard;            /* what all generations keep */
+	struct history history;        /* of what was shown */
 	struct decoders decoders;      /* of all generations */
 	struct converter converter;    /* of what takes too long to be waited for */
-	struct supply supply;          /* the seven above, for generations */
+	struct supply supply;          /* what is above, for generations */
 	struct doorway_hooks hooks;
 	struct keyspace *keyspace; /* owned; NULL until larderfs_show() */
 

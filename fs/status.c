@@ -112,6 +112,7 @@ static void put_facts(FILE *out, const struct facts *f)
 		put_number(out, "trouble_age_s", f->trouble_s);
 	}
 	put_number(out, "keys_known", f->keys);
+	put_number(out, "overwrites", f->overwrites);
 	fprintf(out, "\"one_key\":%s,\"keys\":[", f->one_key ? "true" : "false");
 	tell_keys(out, f, ",", put_key);
 	fputs("]}", out);

@@ -12,6 +12,7 @@
 #include "fetch/chunk_cache.h"
 #include "fetch/store.h"
 #include "fs/converter.h"
+#include "fs/history.h"
 #include "fs/slots.h"
 
 /* All borrowed; they outlive every generation. */
@@ -28,6 +29,7 @@ struct supply {
 	bool prefetch_all;             /* everything, from the start */
 	uint64_t timeout_ns;           /* a prefetched range's patience */
 	struct converter *converter;   /* for what takes too long; NULL: none */
+	struct history *history;       /* of what is shown; NULL: nobody asks */
 	/* Nobody's system call waits yet: a foreign archive may take as long as it takes.
 	 * Only changed before there are threads. */
 	bool unhurried;

@@ -30,8 +30,9 @@ struct commit {
 	const char *directory;   /* borrowed */
 	int64_t epoch_s;         /* of --reproducible */
 	int fd;                  /* owned: directory */
-	struct mounted mounted;  /* what Larder has mounted there */
-	unsigned versions;       /* that it had shown at the beginning; 0: nothing is mounted */
+	bool is_mount;           /* of Larder's, or in one; the next two are of that */
+	struct mounted mounted;
+	int64_t overwrites; /* that it knew of at the beginning */
 	struct session session;
 	struct publication *publication; /* owned; set before the ticker starts */
 	uint64_t begun_ns;
@@ -64,18 +65,39 @@ static int check_options(const struct options *o, struct error *e)
 	return 0;
 }
 
+static int say_overwritten(const struct commit *c, struct error *e)
+{
+	if (!mounted_is_writable(&c->mounted))
+		return error_set(e, -EBUSY,
+			"what is mounted on '%s' was overwritten in its store while it "
+			"was packed; try again",
+			c->mounted.point);
+	return error_set(e, -EBUSY,
+		"what is mounted on '%s' was overwritten in its store meanwhile, and "
+		"shows more than one version; unmount it (--keep-upper keeps what was "
+		"written), and mount it again",
+		c->mounted.point);
+}
+
+static int say_untold(const struct commit *c, int64_t code, struct error *e)
+{
+	return error_set(e, -EBUSY,
+		"what is mounted on '%s' does not say whether it was overwritten in its "
+		"store meanwhile (%s); unmount it, and mount it again",
+		c->mounted.point, strerror((int)-code));
+}
+
 static int open_directory(struct commit *c, struct error *e)
 {
+	struct stat st;
 	int r = mounted_demand_alive(c->directory, e);
 	if (r < 0)
 		return r;
-	if (mounted_find(c->directory, &c->mounted))
-		c->versions = mounted_is_writable(&c->mounted)
-				      ? 1
-				      : mounted_versions(&c->mounted);
 	c->fd = open(c->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (c->fd >= 0)
+	if (c->fd >= 0 && fstat(c->fd, &st) == 0) {
+		c->is_mount = mounted_find_above(c->directory, st.st_dev, &c->mounted);
 		return 0;
+	}
 	r = errno == ENOENT || errno == ENOTDIR ? -EINVAL : error_recode(-errno, NULL);
 	return error_set(e, r, "cannot open the directory '%s': %s", c->directory,
 		strerror(errno));
@@ -164,32 +186,38 @@ static int pack(struct commit *c, struct error *e)
 		write_archive, c, &c->result, e);
 }
 
-/* A mount of the whole store may have no key in use. */
-static bool has_shown_another(const struct commit *c)
+/* A writable mount keeps names of the version before for as long as it lives; another one
+ * must not change while it is packed. */
+static int begin_watch(struct commit *c, struct error *e)
 {
-	unsigned versions = mounted_versions(&c->mounted);
-	return versions > c->versions ||
-	       (!versions && mounted_is_of_one_key(&c->mounted) != 0);
+	c->overwrites = c->is_mount ? mounted_overwrites(&c->mounted) : 0;
+	c->is_mount &= c->overwrites != -ENODATA; /* then there is nobody to ask */
+	if (!c->is_mount)
+		return 0;
+	if (c->overwrites < 0)
+		return say_untold(c, c->overwrites, e);
+	bool is_mixed = c->overwrites && mounted_is_writable(&c->mounted);
+	return is_mixed ? say_overwritten(c, e) : 0;
 }
 
-/* A writable mount keeps names of the version before for as long as it lives; another one
- * must not have changed while it was packed. */
-static int check_one_version(const struct commit *c, struct error *e)
+static int end_watch(const struct commit *c, struct error *e)
 {
-	if (!c->versions || !has_shown_another(c))
+	if (!c->is_mount)
 		return 0;
-	return error_set(e, -EBUSY,
-		"what is mounted on '%s' was overwritten in its store meanwhile, and shows "
-		"more than one version; unmount it, and mount it again",
-		c->directory);
+	int64_t overwrites = mounted_overwrites(&c->mounted);
+	if (overwrites < 0)
+		return say_untold(c, overwrites, e);
+	return overwrites != c->overwrites ? say_overwritten(c, e) : 0;
 }
 
 static int pack_and_publish(struct commit *c, struct error *e)
 {
 	struct publish_result published;
-	int r = pack(c, e);
+	int r = begin_watch(c, e);
 	if (r == 0)
-		r = check_one_version(c, e);
+		r = pack(c, e);
+	if (r == 0)
+		r = end_watch(c, e);
 	if (r == -ECANCELED)
 		return error_set(e, r, "interrupted; key '%s' is not published", c->key);
 	if (r == 0)

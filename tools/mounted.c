@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/mount_ask.h"
 #include "fetch/base/mounts.h"
+#include "fetch/json.h"
 #include "tools/overlay.h"
 #include "tools/session.h"
 
@@ -25,6 +27,30 @@ bool mounted_find(const char *path, struct mounted *ret)
 	}
 	strcpy(ret->daemon, ret->point);
 	return !strcmp(facts.type, "fuse.larderfs");
+}
+
+/* Another mount may hide it. */
+static bool is_seen(const struct mount_facts *facts, dev_t device)
+{
+	char name[sizeof(facts->device)];
+	snprintf(name, sizeof(name), "%u:%u", major(device), minor(device));
+	return !strcmp(name, facts->device);
+}
+
+bool mounted_find_above(const char *path, dev_t device, struct mounted *ret)
+{
+	char at[PATH_MAX];
+	struct mount_facts facts;
+	if (mountpoint_resolve(path, at, NULL) < 0)
+		return false;
+	for (;;) {
+		if (mount_facts_of(at, &facts, NULL) < 0)
+			return false;
+		if (facts.mounted || !strcmp(at, "/"))
+			return is_seen(&facts, device) && mounted_find(at, ret);
+		char *slash = strrchr(at, '/');
+		slash[slash == at] = '\0';
+	}
 }
 
 int mounted_demand_none(const char *path, struct error *e)
@@ -57,22 +83,12 @@ static char *status_of(const struct mounted *m)
 	return steal_pointer(text);
 }
 
-int mounted_is_of_one_key(const struct mounted *m)
+int64_t mounted_overwrites(const struct mounted *m)
 {
 	CLEANUP(cleanup_free) char *text = status_of(m);
 	if (!text)
 		return -errno;
-	return strstr(text, "\"one_key\":true") != NULL;
-}
-
-unsigned mounted_versions(const struct mounted *m)
-{
-	static const char name[] = "\"generation\":";
-	CLEANUP(cleanup_free) char *text = status_of(m);
-	const char *found = text ? strstr(text, name) : NULL;
-	unsigned most = 0, count;
-	for (; found; found = strstr(found + 1, name))
-		if (sscanf(found + strlen(name), "%u", &count) == 1 && count > most)
-			most = count;
-	return most;
+	int64_t count;
+	int r = json_get_integer(text, strlen(text), "overwrites", &count);
+	return r < 0 ? -ENOTSUP : count; /* another version's daemon */
 }

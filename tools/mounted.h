@@ -1,13 +1,15 @@
 /*
  * What Larder has mounted on a path: larderfs itself, or the overlay of a writable mount
- * of our user's. Looked for in mountinfo, before the path is looked into: the overlay of a
- * larderfs that is gone is empty, and takes another mount.
+ * of our user's. Looked for in mountinfo, before the path is looked into: the overlay of
+ * a larderfs that is gone is empty, and takes another mount.
  */
 #ifndef LARDER_TOOLS_MOUNTED_H
 #define LARDER_TOOLS_MOUNTED_H
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "fetch/base/error.h"
 
@@ -18,6 +20,9 @@ struct mounted {
 
 /* False when Larder has mounted nothing there, or there is no such path. */
 bool mounted_find(const char *path, struct mounted *ret);
+
+/* The same of the mount that the path is in, whose device is known (stat(2)). */
+bool mounted_find_above(const char *path, dev_t device, struct mounted *ret);
 
 /* Demands that nothing of Larder's is mounted on path, whose larderfs may be gone or not.
  * 0; -EINVAL with what to do; -ECANCELED after a signal. */
@@ -30,11 +35,8 @@ int mounted_demand_alive(const char *path, struct error *e);
 /* Is it the overlay of a writable mount? */
 bool mounted_is_writable(const struct mounted *m);
 
-/* Was it made with --key? 1; 0: the whole store is mounted; -errno: it does not say. */
-int mounted_is_of_one_key(const struct mounted *m);
-
-/* How many versions of its key the mount has shown, of several of the one where they are
- * most: 1 until it finds a key overwritten. 0: it does not say, or has no key in use. */
-unsigned mounted_versions(const struct mounted *m);
+/* How often a key that the mount had shown turned out to hold other content. -ENODATA: not
+ * all of it is mounted here, only a directory; another -errno: it does not say. */
+int64_t mounted_overwrites(const struct mounted *m);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -34,6 +35,7 @@ struct walk {
 	const char *home;
 	const struct mounted *mount;
 	struct error *e;
+	bool *looked; /* at what the mount shows of a directory that was moved */
 };
 
 static int put_path(const struct level *l, struct buf *b)
@@ -79,38 +81,33 @@ static int lacks_something(const struct level *l, const char *name)
 	return fd < 0 ? -errno : is_marked(fd, MARK_NO_CONTENT);
 }
 
-/* To be opened for writing takes a file's content up; to be given its own times, all
- * else, and those are what copying content changes. */
-static int copy_up(const struct level *l, const char *name)
+/* held: an O_PATH descriptor in the mount. To be opened for writing takes a file's
+ * content up; to be given its own times, all else, and those are what copying content
+ * changes. */
+static int copy_up(int held)
 {
 	struct stat st;
-	int merged = dirfd(l->merged);
-	if (fstatat(merged, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstat(held, &st) < 0)
 		return -errno;
 	if (S_ISREG(st.st_mode)) {
-		CLEANUP(cleanup_close)
-		int fd = openat(merged, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+		char path[64];
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
+		CLEANUP(cleanup_close) int fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
 	}
 	const struct timespec times[] = {st.st_atim, st.st_mtim};
-	return utimensat(merged, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return utimensat(held, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-/* Whose version's would content be that is copied up now? NULL: of the one that was
- * changed. A mount of the whole store forgets a key that nobody uses, and with it how
- * many versions of it there were. */
+/* Is what the mount holds of the version that was changed? NULL: yes; else why nobody
+ * knows. */
 static const char *why_unknown(const struct mounted *m)
 {
-	int r = mounted_is_of_one_key(m);
-	if (r < 0)
-		return strerror(-r);
-	if (r == 0)
-		return "a mount without --key does not know if it was overwritten "
-		       "meanwhile";
-	if (mounted_versions(m) != 1)
-		return "its key was overwritten in the store meanwhile";
-	return NULL;
+	int64_t overwrites = mounted_overwrites(m);
+	if (overwrites < 0)
+		return strerror((int)-overwrites);
+	return overwrites ? "a key was overwritten in the store meanwhile" : NULL;
 }
 
 /* 0, -errno, or what refuse() returned. */
@@ -119,11 +116,18 @@ static int complete_one(const struct walk *w, const struct level *l, const char 
 	if (session_signal())
 		return error_set(w->e, -ECANCELED, "interrupted; nothing is unmounted");
 	int r = lacks_something(l, name);
-	const char *why = r == 1 ? why_unknown(w->mount) : NULL;
+	if (r <= 0)
+		return r < 0 ? refuse(w, l, name, strerror(-r)) : 0;
+	/* The file is held before its key is asked about: looking it up may be what finds
+	 * another version, and what is held is not taken for one that comes later. */
+	CLEANUP(cleanup_close)
+	int held = openat(dirfd(l->merged), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (held < 0)
+		return refuse(w, l, name, strerror(errno));
+	const char *why = why_unknown(w->mount);
 	if (why)
 		return refuse(w, l, name, why);
-	if (r == 1)
-		r = copy_up(l, name);
+	r = copy_up(held);
 	return r < 0 ? refuse(w, l, name, strerror(-r)) : 0;
 }
 
@@ -146,6 +150,7 @@ static int descend(const struct walk *w, const struct level *above, const char *
 	int moved = above->moved ? 1 : is_marked(dirfd(upper), MARK_MOVED);
 	if (moved < 0)
 		return refuse(w, above, name, strerror(-moved));
+	*w->looked |= moved;
 	const struct level l = {above, name, upper, merged, moved};
 	return complete_directory(w, &l);
 }
@@ -185,7 +190,11 @@ int upper_complete(const char *home, const struct mounted *m, struct error *e)
 	if (!merged)
 		return error_set(e, -EIO, "cannot look into '%s': %s",
 			upper ? m->point : path, strerror(errno));
-	const struct walk w = {home, m, e};
+	bool looked = false;
+	const struct walk w = {home, m, e, &looked};
 	const struct level root = {NULL, "", upper, merged, false};
-	return complete_directory(&w, &root);
+	int r = complete_directory(&w, &root);
+	/* It may have been another version's. */
+	const char *why = r == 0 && looked ? why_unknown(m) : NULL;
+	return why ? refuse(&w, &root, ".", why) : r;
 }

@@ -15,8 +15,8 @@
 /* Copies up all that HOME's upper layer only refers to, through the kernel's overlay,
  * which is m; times stay. Two descriptors for each directory of a path. What is changed
  * in the mount meanwhile may be missed. 0; -ECANCELED after a signal; -EIO with what
- * could not be had (also: the mount has shown more than one version, or is of the whole
- * store, so nobody knows whose it would be). The mount goes on as it was. */
+ * could not be had (also: a key of the mount was overwritten in the store, so nobody knows of
+ * which version it would be). The mount goes on as it was. */
 int upper_complete(const char *home, const struct mounted *m, struct error *e);
 
 #endif

@@ -1,5 +1,7 @@
 """`larder mount --writable`: written to as a local directory is, published, and gone."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -50,6 +52,81 @@ class Writable(WritableCase):
 
     def test_two_versions_of_one_key_among_many_are_not_published(self):
         self.assert_two_versions_are_refused(self.point / "a")
+
+    def test_two_versions_of_a_key_that_status_does_not_tell_of_are_not_published(self):
+        origin = self.enterContext(Origin([CREDENTIALS]))
+        store, env = "s3://the-bucket/w", origin.env(CREDENTIALS) | {"LARDER_CACHE_DIR": ""}
+        keys = [f"k{number}" for number in range(50)]
+        same = os.urandom(4 << 20)
+        (self.tree / "same").write_bytes(same)
+        self.run_ok("commit", "--key", "k0", store, "tree", env=env)
+        data = origin.objects("the-bucket")["w/k0"]
+        for key in keys:
+            origin.put("the-bucket", f"w/{key}", data)
+        (self.tree / "gone").unlink()
+        self.run_ok("commit", "--key", "other", store, "tree", env=env)
+        self.run_ok("mount", "--writable", "--prefetch", "none", store, "mnt", env=env)
+        with contextlib.ExitStack() as uses:
+            for key in keys:
+                uses.enter_context(os.scandir(self.point / key))
+            told = json.loads(self.run_ok("status", "--json", "mnt").out)
+            self.assertEqual((told["keys_known"], told["overwrites"]), (50, 0))
+            secret = (set(keys) - {key["key"] for key in told["keys"]}).pop()
+            origin.put("the-bucket", f"w/{secret}", origin.objects("the-bucket")["w/other"])
+            self.assertEqual((self.point / secret / "same").read_bytes(), same)
+            told = json.loads(self.run_ok("status", "--json", "mnt").out)
+            self.assertEqual(told["overwrites"], 1)
+            Path("/proc/sys/vm/drop_caches").write_text("2")
+            self.assert_refused(4, "more than one version", "commit", "--key", "b", store, "mnt",
+                                env=env)
+            self.assertNotIn("w/b", origin.objects("the-bucket"))
+        self.run_ok("umount", "mnt")
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's caches are for root")
+    def test_another_version_that_is_found_by_packing_is_not_published(self):
+        self.run_ok("mount", "--writable", "./store", "mnt")
+        (self.point / "a/new").write_text("new\n")
+        self.forget_keys()
+        self.run_ok("commit", "--key", "b", "./store", "mnt")
+        self.assertEqual(set(self.keys()), {"a", "b"})
+        self.forget_keys()
+        (self.tree / "gone").write_text("another version's\n")
+        self.run_ok("commit", "--force", "--key", "a", "./store", "tree")
+        for directory in ("mnt", "mnt/a", "mnt/a/lib"):
+            self.assert_refused(4, "more than one version", "commit", "--key", "c", "./store",
+                                directory)
+        self.assertEqual(set(self.keys()), {"a", "b"})
+        self.run_ok("commit", "--key", "b", "./store", "mnt")  # is there: nothing to be packed
+        self.run_ok("umount", "mnt")
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting is for root")
+    def test_what_is_not_mounted_whole_is_published(self):
+        """Nobody can be asked about it: only the root of a mount tells."""
+        self.run_ok("mount", "--key", "a", "./store", "mnt")
+        place = self.path / "place"
+        place.mkdir()
+        subprocess.run(["mount", "--bind", self.point / "lib", place], check=True)
+        self.run_ok("commit", "--key", "b", "./store", "place/deep")
+        self.assertEqual(set(self.keys()), {"a", "b"})
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's caches are for root")
+    def test_what_is_overwritten_while_it_is_packed_is_packed_again(self):
+        self.run_ok("mount", "./store", "mnt")
+        (self.point / "a/gone").read_text()
+        self.forget_keys()
+        (self.tree / "gone").write_text("another version's\n")
+        self.run_ok("commit", "--force", "--key", "a", "./store", "tree")
+        commit = ("commit", "--key", "c", "./other", "mnt")
+        self.assert_refused(4, f"what is mounted on '{self.point}' was overwritten in its store "
+                               "while it was packed; try again\n", *commit)
+        self.assertFalse((self.path / "other/c").exists())
+        self.run_ok(*commit)
+        self.assertTrue((self.path / "other/c").exists())
+        self.run_ok("umount", "mnt")
+
+    def keys(self):
+        listed = json.loads(self.run_ok("ls", "--json", "./store").out)
+        return [entry["key"] for entry in listed]
 
     def assert_two_versions_are_refused(self, top, *words):
         """words: of the mount, which shows key "a" as top."""
@@ -329,6 +406,96 @@ class Writable(WritableCase):
         self.assert_refused(1, "is gone; 'larder umount", "status", "mnt")
         self.assert_refused(1, "is mounted by a larderfs that is gone; ", "commit", "--key",
                             "b", "./store", "mnt")
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_of_a_mount_whose_overlay_is_gone_nothing_is_thrown_away(self):
+        self.mount()
+        (self.point / "new").write_text("new\n")
+        home, = self.homes()
+        subprocess.run(["umount", self.point], check=True)
+        for words in ((), ("--keep-upper", "kept"), ("--lazy",)):
+            self.assert_refused(2, f"larder umount '{home}/lower', and remove '{home}'\n",
+                                "umount", *words, "mnt")
+        self.assertEqual((home / "upper/new").read_text(), "new\n")
+        self.mount()  # what was left does not stand in the way
+        self.run_ok("umount", "mnt")
+        self.run_ok("umount", home / "lower")
+        self.assertEqual((home / "upper/new").read_text(), "new\n")
+        shutil.rmtree(home)
+        self.assert_nothing_left()
+        self.assert_refused(2, "is not a mount of larderfs", "umount", "mnt")
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_an_overlay_that_was_moved_is_unmounted_where_it_is(self):
+        job = self.path / "job"
+        (job / "mnt").mkdir(parents=True)
+        self.run_ok("mount", "--writable", "--key", "a", "./store", "job/mnt")
+        moved = job.rename(self.path / "moved") / "mnt"
+        (job / "mnt").mkdir(parents=True)
+        (moved / "new").write_text("new\n")
+        self.assert_refused(2, f"what was mounted on '{job}/mnt' is now on '{moved}': "
+                               f"larder umount '{moved}'\n", "umount", "job/mnt")
+        self.assertEqual((moved / "new").read_text(), "new\n")
+        self.run_ok("umount", "moved/mnt")
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_of_an_overlay_that_was_bound_the_last_place_counts(self):
+        self.mount()
+        too = self.path / "too"
+        too.mkdir()
+        subprocess.run(["mount", "--bind", self.point, too], check=True)
+        (self.point / "new").write_text("new\n")
+        self.assert_refused(1, f"what was mounted there is on '{too}' too: larder umount "
+                               f"'{too}'\n", "umount", "--keep-upper", "kept", "mnt")
+        self.assertEqual(mounts_at(self.point), [])
+        (too / "newer").touch()
+        self.run_ok("umount", "--keep-upper", "kept", "too")
+        self.assertEqual(set(os.listdir(self.path / "kept")), {"new", "newer"})
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_an_overlay_that_the_kernel_shows_at_a_peer_goes_from_both(self):
+        self.assertEqual(self.in_a_namespace("""
+            mkdir real peer; mount --bind real real; mount --make-shared real
+            mount --bind real peer; mkdir real/mnt
+            $L mount --writable --key a ./store real/mnt > said
+            grep -c " $PWD/[a-z]*/mnt overlay" /proc/self/mounts
+            $L umount real/mnt
+            ! grep " $PWD/[a-z]*/mnt overlay" /proc/self/mounts
+            umount peer; umount real"""), "2\n")
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_another_overlay_is_not_taken_for_ours(self):
+        self.mount()
+        home, = self.homes()
+        subprocess.run(["umount", self.point], check=True)
+        theirs = self.path / "theirs"
+        for part in ("lower", "upper", "work"):
+            (theirs / part).mkdir(parents=True)
+        subprocess.run(["mount", "-t", "overlay", "overlay", self.point, "-o",
+                        ",".join(f"{part}dir={theirs}/{part}"
+                                 for part in ("lower", "upper", "work"))], check=True)
+        self.assert_refused(2, "is not a mount of larderfs", "umount", "mnt")
+        self.assert_refused(2, "'mnt'", "status", "mnt")
+        self.assertEqual(mounts_at(self.point), ["overlay"])
+        subprocess.run(["umount", self.point], check=True)
+        self.run_ok("umount", home / "lower")
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_two_do_not_unmount_at_once(self):
+        self.mount()
+        home, = self.homes()
+        lock = os.open(home, os.O_RDONLY)
+        self.addCleanup(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        self.assert_refused(1, f"another process is mounting or unmounting what is in '{home}'\n",
+                            "umount", "mnt")
+        self.assertEqual(len(mounts_at(self.point)), 1)
+        fcntl.flock(lock, fcntl.LOCK_UN)
         self.run_ok("umount", "mnt")
         self.assert_nothing_left()
 

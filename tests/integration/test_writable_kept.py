@@ -90,9 +90,9 @@ class Kept(WritableCase):
         self.kill_daemon()
         self.assert_not_kept("Transport endpoint is not connected")
 
-    def overwrite_below(self, top, *words):
-        """Mounts so, changes the mode of a file of key "a", which is below top, and lets the
-        mount find out that another version of it was published."""
+    def publish_below(self, top, *words):
+        """Mounts so, changes the mode of a file of key "a", which is below top, and publishes
+        another version. What of that key is in both comes back."""
         origin = self.enterContext(Origin([CREDENTIALS]))
         store = "s3://the-bucket/w"
         env = origin.env(CREDENTIALS) | {"LARDER_CACHE_DIR": ""}
@@ -104,21 +104,58 @@ class Kept(WritableCase):
         os.chmod(top / "gone", 0o600)
         (self.tree / "gone").write_text("another version's\n")
         self.run_ok("commit", "--force", "--key", "a", store, "tree", env=env)
-        self.assertEqual((top / "same").read_bytes(), same)  # it is found out here
+        return same
+
+    def overwrite_below(self, top, *words):
+        """The same, and the mount finds it out."""
+        self.assertEqual(self.publish_below(top, *words), (top / "same").read_bytes())
         # so that what was looked up before is looked up again
         Path("/proc/sys/vm/drop_caches").write_text("2")
 
     @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
     def test_another_version_is_not_kept_for_this_one(self):
         self.overwrite_below(self.point, "--key", "a")
-        self.assert_not_kept("its key was overwritten in the store meanwhile")
+        self.assert_not_kept("a key was overwritten in the store meanwhile")
 
     @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
-    def test_of_a_whole_store_nobody_knows_the_version(self):
-        """The mount forgets a key when the kernel forgets its names, and so that there was
-        another version."""
+    def test_of_a_whole_store_the_versions_are_remembered(self):
+        """Though the mount forgets a key when the kernel forgets its names."""
         self.overwrite_below(self.point / "a")
-        self.assert_not_kept("a mount without --key does not know", "a/gone")
+        self.assert_not_kept("a key was overwritten in the store meanwhile", "a/gone")
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_another_version_that_is_found_by_keeping_is_not_kept(self):
+        """Nor by who tries once more."""
+        self.publish_below(self.point / "a")
+        self.forget_keys()
+        os.listdir(self.point)  # so that the key is not opened to see that it is there
+        for _ in range(2):
+            self.assert_refused(1, "cannot keep 'a/gone' whole: a key was overwritten",
+                                "umount", "--keep-upper", "kept", "mnt")
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_a_directory_that_was_moved_is_not_kept_as_another_version_has_it(self):
+        self.run_ok("mount", "--writable", "./store", "mnt")
+        (self.point / "a/gone-dir").rename(self.point / "a/moved")
+        (self.tree / "gone-dir/inner").unlink()
+        self.run_ok("commit", "--force", "--key", "a", "./store", "tree")
+        self.forget_keys()
+        for _ in range(2):
+            self.assert_refused(1, "cannot keep '.' whole: a key was overwritten", "umount", "--keep-upper",
+                                "kept", "mnt")
+        self.run_ok("umount", "mnt")
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
+    def test_of_a_whole_store_is_kept_what_is_only_referred_to(self):
+        self.run_ok("mount", "--writable", "./store", "mnt")
+        os.chmod(self.point / "a/gone", 0o600)
+        self.forget_keys()
+        self.run_ok("umount", "--keep-upper", "kept", "mnt")
+        self.assertEqual((self.path / "kept/a/gone").read_text(), "gone\n")
+        self.assert_nothing_left()
 
     @unittest.skipUnless(os.geteuid() == 0, "the kernel's overlay is for root")
     def test_of_a_whole_store_is_kept_what_lacks_nothing(self):

@@ -15,6 +15,7 @@
 struct world {
 	struct memory_store *store;
 	struct slots slots;
+	struct history history;
 	struct supply supply;
 	struct doorway_hooks hooks;
 	struct doorway *doorway;
@@ -37,20 +38,33 @@ static void on_opened(void *arg, uint64_t inode, struct generation *g)
 {
 }
 
+static void open_doorway(struct world *w)
+{
+	assert_int_equal(doorway_new(&w->supply, &w->hooks, "k", &w->doorway), 0);
+	doorway_set_inode(w->doorway, 77);
+}
+
+static void close_doorway(struct world *w)
+{
+	doorway_close(w->doorway);
+	doorway_unref(w->doorway);
+}
+
 static struct world *world_new(void)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	w->store = memory_store_new();
 	slots_init(&w->slots);
+	history_init(&w->history);
 	w->supply = (struct supply){
 		.store = &w->store->base,
 		.slots = &w->slots,
+		.history = &w->history,
 		.frame_budget = 1, /* nothing is kept: each read goes to the store */
 	};
 	w->hooks = (struct doorway_hooks){
 		.succeeded = on_succeeded, .opened = on_opened, .arg = w};
-	assert_int_equal(doorway_new(&w->supply, &w->hooks, "k", &w->doorway), 0);
-	doorway_set_inode(w->doorway, 77);
+	open_doorway(w);
 	/* bytes that do not compress */
 	w->big = malloc(BIG);
 	uint64_t x = 88172645463325252u;
@@ -63,13 +77,13 @@ static struct world *world_new(void)
 
 static void world_free(struct world *w)
 {
-	doorway_close(w->doorway);
-	doorway_unref(w->doorway);
+	close_doorway(w);
 	assert_int_equal(w->store->objects, 0);
 	for (uint32_t slot = 1; slot < slots_end(&w->slots); slot++)
 		assert_null(slots_get(&w->slots, slot));
 	memory_store_free(w->store);
 	slots_finish(&w->slots);
+	history_finish(&w->history);
 	free(w->big);
 	free(w);
 }
@@ -218,6 +232,7 @@ static void the_same_content_again_is_not_noticed(void **state)
 		publish(w, "small", "the content", true);
 		reads(g, "small", "the content");
 		assert_int_equal(w->successions, 0);
+		assert_int_equal(history_overwrites(&w->history), 0);
 		assert_false(generation_superseded(g));
 		struct pin pin;
 		generation_pin(g, &pin);
@@ -269,8 +284,9 @@ static void a_frame_more_is_a_new_generation(void **state)
 		reads(old, "small", "the content");
 		CLEANUP(cleanup_generation) struct generation *now = current(w);
 		assert_int_equal(w->successions, 1);
-		assert_true(digest_equal(
-			generation_identity(now), generation_identity(old)));
+		assert_true(
+			digest_equal(generation_identity(now), generation_identity(old)));
+		assert_int_equal(history_overwrites(&w->history), 0);
 		reads(now, "small", "the content");
 	}
 	world_free(w);
@@ -315,7 +331,30 @@ static void other_content_is_a_new_generation(void **state)
 		doorway_stats(w->doorway, &s);
 		assert_int_equal(s.generations, 2);
 		assert_int_equal(s.live, 2);
+		assert_int_equal(history_overwrites(&w->history), 1);
 	}
+	world_free(w);
+}
+
+static void open_anew(struct world *w)
+{
+	close_doorway(w);
+	open_doorway(w);
+	generation_unref(current(w));
+}
+
+/* The new doorway's first generation is not the key's. */
+static void a_key_that_was_forgotten_is_known_by_its_content(void **state)
+{
+	struct world *w = world_new();
+	publish(w, "small", "version one", false);
+	open_anew(w);
+	open_anew(w);
+	assert_int_equal(history_overwrites(&w->history), 0);
+	publish(w, "small", "version two", false);
+	open_anew(w);
+	assert_int_equal(history_overwrites(&w->history), 1);
+	assert_int_equal(w->successions, 0);
 	world_free(w);
 }
 
@@ -373,8 +412,7 @@ static void a_damaged_twin_is_none(void **state)
 		assert_non_null(strstr(e.text, "overwritten"));
 		assert_non_null(strstr(e.text, "frame 0 of 'k'"));
 		CLEANUP(cleanup_generation) struct generation *fresh = current(w);
-		assert_int_equal(
-			read_some(fresh, "moved-to-elsewhere", 0, 60, got, NULL),
+		assert_int_equal(read_some(fresh, "moved-to-elsewhere", 0, 60, got, NULL),
 			-EBADMSG);
 	}
 	world_free(w);
@@ -404,12 +442,10 @@ static void digests_that_somebody_loads_are_waited_for(void **state)
 		memory_wait_held(w->store, 1);
 		const struct call hasty = {
 			.deadline_ns = clock_monotonic_ns() + NS_PER_MS};
-		assert_int_equal(
-			generation_load_digests(g, &hasty, NULL), -ETIMEDOUT);
+		assert_int_equal(generation_load_digests(g, &hasty, NULL), -ETIMEDOUT);
 		assert_int_equal(generation_guess_digests(g, &hasty, NULL), -EAGAIN);
 		memory_release(w->store);
-		assert_int_equal(
-			generation_load_digests(g, CALL_PATIENT, NULL), 0);
+		assert_int_equal(generation_load_digests(g, CALL_PATIENT, NULL), 0);
 		pthread_join(loader, NULL);
 		assert_int_equal(
 			generation_content_digest(g, entry_of(g, "small"), digest), 0);
@@ -426,8 +462,8 @@ static void *guess_digests(void *arg)
 	return NULL;
 }
 
-/* It may stay in the queue for long, and fails at what a demand mends by reopening: here it
- * is held, and an object that was copied onto itself. */
+/* It may stay in the queue for long, and fails at what a demand mends by reopening: here
+ * it is held, and an object that was copied onto itself. */
 static void no_demand_waits_for_a_guess(void **state)
 {
 	struct world *w = world_new();
@@ -437,7 +473,8 @@ static void no_demand_waits_for_a_guess(void **state)
 		CLEANUP(cleanup_generation) struct generation *g = current(w);
 		pthread_t guess;
 		char got[64];
-		for (size_t at = 0; at < BIG; at += BIG / 100) /* so that it is worth it */
+		for (size_t at = 0; at < BIG;
+			at += BIG / 100) /* so that it is worth it */
 			read_some(g, "zz-big", at, 10, got, NULL);
 		publish(w, "small", "the content", true);
 		w->store->hold_most = 1;
@@ -578,8 +615,8 @@ static void a_closed_doorway_lets_its_readers_finish(void **state)
 		doorway_close(w->doorway);
 		reads(g, "small", "the content");
 		struct generation *none = NULL;
-		assert_true(doorway_generation(
-				    w->doorway, CALL_PATIENT, &none, NULL) < 0);
+		assert_true(
+			doorway_generation(w->doorway, CALL_PATIENT, &none, NULL) < 0);
 	}
 	assert_int_equal(w->store->objects, 0);
 	world_free(w);
@@ -597,6 +634,7 @@ int main(void)
 		cmocka_unit_test(a_store_that_cannot_be_opened_supersedes_nothing),
 		cmocka_unit_test(no_demand_waits_for_a_guess),
 		cmocka_unit_test(other_content_is_a_new_generation),
+		cmocka_unit_test(a_key_that_was_forgotten_is_known_by_its_content),
 		cmocka_unit_test(equal_frames_are_read_from_the_new_version),
 		cmocka_unit_test(equal_files_are_read_from_the_new_version),
 		cmocka_unit_test(a_damaged_twin_is_none),

@@ -5,9 +5,11 @@ import json
 import os
 import select
 import signal
+from pathlib import Path
 
 from .cli_case import CliCase, mounts_at
 from .janitor import mount_points
+from .process import wait_until
 
 
 class WritableCase(CliCase):
@@ -37,6 +39,14 @@ class WritableCase(CliCase):
     def mount(self, *words, key="a"):
         self.run_ok("mount", "--writable", "--key", key, *words, "./store", "mnt")
         self.assertEqual(len(mounts_at(self.point)), 1)
+
+    def forget_keys(self):
+        """Has the kernel forget what it looked up, and so the mount of a whole store its keys;
+        for root."""
+        def forgotten():
+            Path("/proc/sys/vm/drop_caches").write_text("2")
+            return json.loads(self.run_ok("status", "--json", "mnt").out)["keys_known"] == 0
+        wait_until(forgotten, "the keys are forgotten", child=None)
 
     def contents(self, top):
         """{path: (kind, mode, content or target)} of a tree."""

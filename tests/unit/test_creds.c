@@ -35,6 +35,7 @@ static bool serve(
 	struct service *s = arg;
 	char body[512], when[64];
 	time_t t = (time_t)s->expires_s;
+	struct tm tm;
 	if (s->gate && request->number >= s->gate_from)
 		gate_wait(s->gate);
 	if (request->number <= s->busy_to)
@@ -43,7 +44,7 @@ static bool serve(
 		return script_hold(c);
 	if (s->failing)
 		return script_answer(c, "403 Forbidden", "", "no", 2);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime(&t));
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
 	snprintf(body, sizeof(body),
 		"{\"AccessKeyId\":\"K%u\",\"SecretAccessKey\":\"S\",\"Expiration\":\"%"
 		"s\"}",

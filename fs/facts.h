@@ -29,10 +29,10 @@ struct facts {
 	uint64_t reads, read_bytes, read_errors;
 	struct last_complaint trouble;
 	uint64_t trouble_s; /* so long ago */
-	bool one_key;       /* is mounted, not the whole store */
+	bool one_key;        /* is mounted, not the whole store */
 	uint64_t overwrites; /* found by the mount: history_overwrites() */
-	size_t keys;        /* known */
-	size_t told;        /* of them, below */
+	size_t keys;         /* known */
+	size_t told;         /* of them, below */
 	struct key_facts key[FACTS_KEYS];
 };
 

@@ -9,10 +9,11 @@
  *     HOME/said    what larderfs printed of the mount below, and
  *     HOME/output  what it had for --output: nobody is told before the overlay is there
  *
- * HOME is one mount's own directory, mode 0700, named larder-overlay-XXXXXX. HOME/lower
- * stands in mountinfo, and HOME/point tells whose it is: so a mountpoint's HOME is found
- * without asking a daemon. It is believed when it is our user's and nobody else's. The
- * overlay is the kernel's where we may mount it, else that of fuse-overlayfs.
+ * HOME is one mount's own directory, mode 0700, named larder-overlay-XXXXXX. The overlay is
+ * the kernel's where we may mount it, else that of fuse-overlayfs. The kernel's has HOME for
+ * its source in mountinfo; of the other one HOME/lower stands there, and HOME/point tells
+ * whose it is: so a mountpoint's HOME is found without asking a daemon. It is believed when
+ * it is our user's and nobody else's.
  */
 #ifndef LARDER_TOOLS_OVERLAY_H
 #define LARDER_TOOLS_OVERLAY_H

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from larder_testlib.cli_case import CliCase, mounts_at
 from larder_testlib.namespaces import apart
-from larder_testlib.process import spawn, wait_until
+from larder_testlib.process import freeze, spawn, wait_until
 from larder_testlib.programs import program
 
 
@@ -36,9 +36,16 @@ class Umount(CliCase):
         """Mounts and returns a descriptor for the daemon."""
         self.run_ok("mount", *words, "./store", "mnt")
         self.assertEqual(mounts_at(self.point), ["fuse.larderfs"])
-        pidfd = os.pidfd_open(json.loads(self.run_ok("status", "--json", "mnt").out)["pid"])
+        pidfd = os.pidfd_open(self.daemons_pid())
         self.addCleanup(os.close, pidfd)
         return pidfd
+
+    def daemons_pid(self):
+        return json.loads(self.run_ok("status", "--json", "mnt").out)["pid"]
+
+    def freeze(self, daemon):
+        self.addCleanup(self.kill, daemon)
+        freeze(self.daemons_pid())
 
     def test_nothing_is_left(self):
         daemon = self.mount()
@@ -80,9 +87,10 @@ class Umount(CliCase):
         for number, lazy in ((signal.SIGKILL, []), (signal.SIGSTOP, ["--lazy"])):
             with self.subTest(number=number):
                 daemon = self.mount()
-                self.addCleanup(self.kill, daemon)
-                signal.pidfd_send_signal(daemon, number)
-                if number == signal.SIGKILL:
+                if number == signal.SIGSTOP:
+                    self.freeze(daemon)
+                else:
+                    signal.pidfd_send_signal(daemon, number)
                     wait_until(lambda: has_ended(daemon), "the daemon died")
                     self.assert_refused(2, "is gone", "mount", "./store", "link")
                 self.run_ok("umount", *lazy, "link")
@@ -163,18 +171,12 @@ class Umount(CliCase):
         self.run_ok("umount", "mnt")
 
     def test_a_stuck_daemons_mount_can_be_detached(self):
-        daemon = self.mount()
-        signal.pidfd_send_signal(daemon, signal.SIGSTOP)
-        self.addCleanup(signal.pidfd_send_signal, daemon, signal.SIGKILL)
+        self.freeze(self.mount())
         self.run_ok("umount", "--lazy", "mnt")
         self.assertEqual(mounts_at(self.point), [])
 
-    def stop(self, daemon):
-        signal.pidfd_send_signal(daemon, signal.SIGSTOP)
-        self.addCleanup(self.kill, daemon)
-
     def test_a_stuck_daemon_is_given_up(self):
-        self.stop(self.mount("--key", "a"))
+        self.freeze(self.mount("--key", "a"))
         commands = ((124, "mnt'", "status", "mnt"),
                     (124, f"{self.point}'", "commit", "--key", "new", "./store", "mnt"),
                     (2, f"{self.point}'", "mount", "./store", "mnt"))
@@ -188,7 +190,7 @@ class Umount(CliCase):
         self.assertEqual(mounts_at(self.point), [])
 
     def test_a_signal_ends_the_asking_of_a_stuck_daemon(self):
-        self.stop(self.mount())
+        self.freeze(self.mount())
         for command, said in (("umount", b"interrupted; '%s' stays mounted"),
                               ("status", b"interrupted while asking 'mnt'")):
             with self.subTest(command=command):

@@ -11,7 +11,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from larder_testlib.process import wait_until
+from larder_testlib.process import freeze, wait_until
 from larder_testlib.janitor import mount_points
 from larder_testlib.namespaces import apart
 from larder_testlib.origin import Origin
@@ -338,8 +338,8 @@ class Writable(WritableCase):
         self.mount()
         (self.point / "new").write_text("new\n")
         pid = json.loads(self.run_ok("status", "--json", "mnt").out)["pid"]
-        os.kill(pid, signal.SIGSTOP)
         self.addCleanup(os.kill, pid, signal.SIGKILL)
+        freeze(pid)
         self.assert_refused(124, "does not answer", "umount", "--keep-upper", "kept", "mnt")
         self.assertEqual(len(mounts_at(self.point)), 1)
         self.assertFalse((self.path / "kept").exists())

@@ -163,6 +163,22 @@ def _die_with_parent(parent):
     return in_child
 
 
+def _thread_states(pid):
+    """Of all its threads, as proc(5) has them."""
+    states = set()
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            states.add(stat.read_text().rpartition(")")[2].split()[0])
+    return states
+
+
+def freeze(pid):
+    """Returns when it has stopped: a running thread notices the signal a little later, and
+    may answer somebody until then."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: _thread_states(pid) <= {"T", "t", "X", "Z"}, f"process {pid} has stopped")
+
+
 class Child:
     """A process of ours: started with spawn(), stopped by its pid."""
 
@@ -178,17 +194,7 @@ class Child:
         self.popen.send_signal(number)
 
     def freeze(self):
-        """Returns when it has stopped: a running thread notices the signal a little later."""
-        self.send(signal.SIGSTOP)
-        wait_until(lambda: self._states() <= {"T", "t", "X", "Z"}, f"{self.name} to stop")
-
-    def _states(self):
-        """Of all its threads, as proc(5) has them."""
-        states = set()
-        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
-            with contextlib.suppress(OSError):
-                states.add(stat.read_text().rpartition(")")[2].split()[0])
-        return states
+        freeze(self.pid)
 
     def thaw(self):
         self.send(signal.SIGCONT)

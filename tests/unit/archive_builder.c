@@ -52,6 +52,14 @@ void builder_free(struct archive_builder *b)
 	free(b);
 }
 
+static size_t depth_of(const char *path)
+{
+	size_t depth = *path != '\0';
+	for (; *path; path++)
+		depth += *path == '/';
+	return depth;
+}
+
 static struct builder_entry *add(struct archive_builder *b, const char *path, mode_t mode)
 {
 	if (b->count == b->size) {
@@ -60,8 +68,10 @@ static struct builder_entry *add(struct archive_builder *b, const char *path, mo
 		must(b->entries);
 	}
 	struct builder_entry *e = &b->entries[b->count++];
-	*e = (struct builder_entry){
-		.path = strdup(path), .mode = mode, .seconds = 1700000000};
+	*e = (struct builder_entry){.path = strdup(path),
+		.depth = depth_of(path),
+		.mode = mode,
+		.seconds = 1700000000};
 	must(e->path);
 	return e;
 }
@@ -106,14 +116,6 @@ void builder_xattr(
 		(struct builder_xattr){path, name, value, strlen(value)};
 }
 
-static size_t depth_of(const char *path)
-{
-	size_t depth = *path != '\0';
-	for (; *path; path++)
-		depth += *path == '/';
-	return depth;
-}
-
 /* By components: '/' comes before every other byte. */
 static int compare_paths(const char *a, const char *b)
 {
@@ -127,8 +129,8 @@ static int compare_paths(const char *a, const char *b)
 static int compare_breadth(const void *a, const void *b)
 {
 	const struct builder_entry *x = a, *y = b;
-	size_t dx = depth_of(x->path), dy = depth_of(y->path);
-	return dx != dy ? (dx > dy) - (dx < dy) : compare_paths(x->path, y->path);
+	return x->depth != y->depth ? (x->depth > y->depth) - (x->depth < y->depth)
+				    : compare_paths(x->path, y->path);
 }
 
 static int compare_depth(const void *a, const void *b)
@@ -139,7 +141,7 @@ static int compare_depth(const void *a, const void *b)
 
 static struct builder_entry *find(const struct archive_builder *b, const char *path)
 {
-	struct builder_entry key = {.path = (char *)path};
+	struct builder_entry key = {.path = (char *)path, .depth = depth_of(path)};
 	return bsearch(&key, b->entries, b->count, sizeof(key), compare_breadth);
 }
 

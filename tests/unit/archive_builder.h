@@ -21,7 +21,8 @@
 #include "fetch/base/digest.h"
 
 struct builder_entry {
-	char *path; /* owned; "" is the root */
+	char *path;   /* owned; "" is the root */
+	size_t depth; /* names in it */
 	mode_t mode;
 	const void *content; /* borrowed; file: content, symlink: target */
 	size_t size;

@@ -1,16 +1,13 @@
 #include "tests/unit/noise.h"
 
+#include "tests/unit/pseudo_random.h"
 #include "tests/unit/test.h"
 
 static unsigned char *make_noise(size_t len)
 {
 	unsigned char *p = malloc(len);
 	assert_non_null(p);
-	uint32_t x = 12345;
-	for (size_t i = 0; i < len; i++) {
-		x = x * 1664525 + 1013904223;
-		p[i] = (unsigned char)(x >> 24);
-	}
+	pseudo_random_bytes(p, len, 12345);
 	return p;
 }
 

@@ -7,6 +7,7 @@
 #include "archive/decoders.h"
 #include "archive/hoard.h"
 #include "fs/view.h"
+#include "tests/unit/pseudo_random.h"
 #include "tests/unit/shelf.h"
 
 #define LENGTH 100000 /* bytes of each key's one file */
@@ -28,10 +29,7 @@ void __wrap_hoard_join(struct hoard *h, struct keeper *k)
 static void put(struct shelf *s, const char *key, uint32_t seed, unsigned char *content)
 {
 	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
-	for (size_t i = 0; i < LENGTH; i++) {
-		seed = seed * 1664525 + 1013904223;
-		content[i] = (unsigned char)(seed >> 24);
-	}
+	pseudo_random_bytes(content, LENGTH, seed);
 	builder_file(b, "file", content, LENGTH);
 	builder_lay(b);
 	shelf_put(s, key, b);

@@ -8,6 +8,7 @@
 #include "archive/pack.h"
 #include "archive/reader.h"
 #include "fetch/base/buf.h"
+#include "tests/unit/pseudo_random.h"
 #include "tests/unit/scratch.h"
 
 #define MIB (1u << 20)
@@ -157,8 +158,8 @@ static void what_was_packed_is_read(void **state)
 		find(&o, "a/file"));
 }
 
-/* It is refused, or (in the number that says what kind of frame the identity's is, four bits
- * tell of frames for others) does not touch what is read. */
+/* It is refused, or (in the number that says what kind of frame the identity's is, four
+ * bits tell of frames for others) does not touch what is read. */
 static void no_changed_bit_behind_the_frames_passes(void **state)
 {
 	CLEANUP(scratch_finish) struct scratch dir = scratch_new();
@@ -169,7 +170,8 @@ static void no_changed_bit_behind_the_frames_passes(void **state)
 	pack_well(&dir, &plain, &r, &result);
 	CLEANUP(opened_finish) struct opened o = open_archive(&r);
 	struct outer_section digests;
-	assert_int_equal(index_outer(archive_index(o.archive), OUTER_CONTENT_DIGESTS, &digests),
+	assert_int_equal(
+		index_outer(archive_index(o.archive), OUTER_CONTENT_DIGESTS, &digests),
 		0);
 	size_t begin = (size_t)(digests.offset + digests.stored_len), refused = 0;
 	for (size_t bit = begin * 8; bit < r.bytes.len * 8; bit++) {
@@ -194,10 +196,9 @@ static void write_noise(
 	const struct scratch *dir, const char *name, size_t size, uint32_t seed)
 {
 	CLEANUP(cleanup_free) char *noise = malloc(size + 1);
-	for (size_t i = 0; i < size; i++) {
-		seed = seed * 1664525 + 1013904223;
-		noise[i] = (char)(seed >> 24 | 1);
-	}
+	pseudo_random_bytes(noise, size, seed);
+	for (size_t i = 0; i < size; i++)
+		noise[i] |= 1;
 	noise[size] = '\0';
 	scratch_write(dir, name, noise);
 }
@@ -452,8 +453,7 @@ static void what_the_file_system_says_is_a_failure(void **state)
 			char want[128];
 			disk.pread_fails = of_names ? 0 : codes[i];
 			disk.getdents_fails = of_names ? codes[i] : 0;
-			int code = pack_into(
-				&dir, &plain, CALL_PATIENT, &r, &result, &e);
+			int code = pack_into(&dir, &plain, CALL_PATIENT, &r, &result, &e);
 			disk.pread_fails = disk.getdents_fails = 0;
 			snprintf(want, sizeof(want), "cannot read 'top%s': %s",
 				of_names ? "" : "/a/file", strerror(codes[i]));

@@ -7,6 +7,7 @@
 #include "archive/pack.h"
 #include "fetch/base/buf.h"
 #include "fetch/base/cleanup.h"
+#include "tests/unit/pseudo_random.h"
 #include "tests/unit/scratch.h"
 
 #define MIB (1u << 20)
@@ -42,11 +43,9 @@ static int receive(void *arg, const void *data, size_t len, struct error *e)
 static void write_large(const struct tree_case *c)
 {
 	CLEANUP(cleanup_free) char *noise = malloc(9 * MIB + 1);
-	uint32_t seed = 1;
-	for (size_t i = 0; i < 9 * MIB; i++) {
-		seed = seed * 1664525 + 1013904223;
-		noise[i] = (char)(seed >> 24 | 1);
-	}
+	pseudo_random_bytes(noise, 9 * MIB, 1);
+	for (size_t i = 0; i < 9 * MIB; i++)
+		noise[i] |= 1;
 	noise[9 * MIB] = '\0';
 	scratch_write(&c->dir, "large", noise);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/unit/noise.h"
+#include "tests/unit/pseudo_random.h"
 
 #define LENGTH (10 * CUT) /* of the file: over eleven frames */
 #define BUDGET ((size_t)64 << 20)
@@ -317,8 +318,7 @@ struct stress {
 
 static uint32_t next(uint32_t *seed)
 {
-	*seed = *seed * 1664525 + 1013904223;
-	return *seed >> 8;
+	return pseudo_random(seed) >> 8;
 }
 
 static void *stress_run(void *arg)

@@ -7,6 +7,7 @@
 #include "archive/decoders.h"
 #include "archive/hoard.h"
 #include "tests/unit/noise.h"
+#include "tests/unit/pseudo_random.h"
 
 #define LENGTH (10 * CUT) /* of the file: over eleven frames */
 #define BUDGET ((size_t)64 << 20)
@@ -107,7 +108,7 @@ static void *read_here_and_there(void *arg)
 	struct noise *f = arg;
 	uint32_t x = (uint32_t)(uintptr_t)&x >> 4;
 	for (unsigned i = 0; i < 100; i++) {
-		x = x * 1664525 + 1013904223;
+		pseudo_random(&x);
 		noise_expect(f, (x >> 8) % LENGTH, (x >> 4) % (3 * CUT));
 	}
 	return NULL;

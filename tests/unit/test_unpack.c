@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <sys/xattr.h>
 
+#include "tests/unit/pseudo_random.h"
+
 #define MIB ((size_t)1 << 20)
 
 static void must_unpack(struct unpacking *f, const char *name)
@@ -121,11 +123,7 @@ static char *large(struct unpacking *f, size_t len)
 {
 	f->large = malloc(len);
 	assert_non_null(f->large);
-	uint32_t x = 7;
-	for (size_t i = 0; i < len; i++) {
-		x = x * 1664525 + 1013904223;
-		f->large[i] = (char)(x >> 24);
-	}
+	pseudo_random_bytes(f->large, len, 7);
 	return f->large;
 }
 

@@ -6,6 +6,7 @@
 
 #include "archive/unpack_plan.h"
 #include "tests/unit/archive_builder.h"
+#include "tests/unit/pseudo_random.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -13,11 +14,7 @@ static void *noise(size_t len)
 {
 	unsigned char *p = malloc(len);
 	assert_non_null(p);
-	uint32_t x = 99;
-	for (size_t i = 0; i < len; i++) {
-		x = x * 1664525 + 1013904223;
-		p[i] = (unsigned char)(x >> 24);
-	}
+	pseudo_random_bytes(p, len, 99);
 	return p;
 }
 

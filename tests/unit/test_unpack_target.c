@@ -1,15 +1,11 @@
 /* Unpacking within the target, while somebody else is at work there. */
-#include "tests/unit/scratch.h"
+#include "tests/unit/unpacking.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "archive/unpack.h"
-#include "tests/unit/archive_builder.h"
-#include "tests/unit/scripted_source.h"
 
 /* What the file system answers to RENAME_NOREPLACE; 0: it does it. */
 static int refusal;
@@ -33,92 +29,76 @@ int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigne
 }
 
 /* Unpacks to the current directory, the scratch's "out", on a thread of its own. */
-struct unpacking {
-	struct archive_builder *builder;
-	struct buf object;
-	struct scripted_source source;
-	struct archive *archive;
-	struct scratch dir;
+struct target {
+	struct unpacking base;
 	int before; /* the directory to return to */
 	struct cancel cancel;
 	struct call call;
 	pthread_t thread;
 	int result;
-	struct error e;
 };
 
 /* The archive: a, b/1, b/2, c, d/deep/1. */
-static void unpacking_init(struct unpacking *u)
+static void target_init(struct target *t)
 {
-	*u = (struct unpacking){
-		.builder = builder_new(),
-		.object = BUF_INIT((size_t)1 << 20),
-		.dir = scratch_new(),
-		.before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-		.call = {.deadline_ns = DEADLINE_NONE, .cancel = &u->cancel},
-	};
-	builder_file(u->builder, "a", "ours", 4);
-	builder_dir(u->builder, "b")->mode = S_IFDIR | 0555;
-	builder_file(u->builder, "b/1", "ours", 4);
-	builder_file(u->builder, "b/2", "ours", 4);
-	builder_symlink(u->builder, "c", "a");
-	builder_dir(u->builder, "d");
-	builder_dir(u->builder, "d/deep");
-	builder_file(u->builder, "d/deep/1", "ours", 4);
-	builder_lay(u->builder);
-	builder_object(u->builder, &u->object);
-	scripted_init(&u->source, u->object.data, u->object.len);
-	assert_int_equal(archive_load(&u->source.base, CALL_PATIENT, u->object.data,
-				 u->object.len, "key", &u->archive, NULL, NULL),
-		0);
-	cancel_init(&u->cancel);
-	scratch_mkdir(&u->dir, "out");
-	assert_int_equal(chdir(scratch_path(&u->dir, "out")), 0);
+	unpacking_init(&t->base);
+	t->base.options = (struct unpack_options){.threads = 1};
+	t->call = (struct call){.deadline_ns = DEADLINE_NONE, .cancel = &t->cancel};
+	cancel_init(&t->cancel);
+	struct archive_builder *b = t->base.builder;
+	builder_file(b, "a", "ours", 4);
+	builder_dir(b, "b")->mode = S_IFDIR | 0555;
+	builder_file(b, "b/1", "ours", 4);
+	builder_file(b, "b/2", "ours", 4);
+	builder_symlink(b, "c", "a");
+	builder_dir(b, "d");
+	builder_dir(b, "d/deep");
+	builder_file(b, "d/deep/1", "ours", 4);
+	unpacking_lay(&t->base);
+	t->before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	scratch_mkdir(&t->base.dir, "out");
+	assert_int_equal(chdir(scratch_path(&t->base.dir, "out")), 0);
 }
 
-static void unpacking_finish(struct unpacking *u)
+static void target_finish(struct target *t)
 {
 	refusal = 0;
 	after_move = NULL;
-	assert_int_equal(fchdir(u->before), 0);
-	close(u->before);
-	cancel_finish(&u->cancel);
-	archive_free(u->archive);
-	scripted_finish(&u->source);
-	buf_finish(&u->object);
-	builder_free(u->builder);
-	scratch_finish(&u->dir);
+	assert_int_equal(fchdir(t->before), 0);
+	close(t->before);
+	cancel_finish(&t->cancel);
+	unpacking_finish(&t->base);
 }
 
 static void *run(void *arg)
 {
-	struct unpacking *u = arg;
-	const struct unpack_options options = {.threads = 1};
-	u->result = unpack_archive(
-		u->archive, &u->source.base, &u->call, ".", &options, &u->e);
+	struct target *t = arg;
+	struct unpacking *u = &t->base;
+	t->result = unpack_archive(
+		u->archive, &u->source.base, &t->call, ".", &u->options, &u->e);
 	return NULL;
 }
 
 /* Returns when the target was found empty and nothing is moved up yet. */
-static void begin(struct unpacking *u)
+static void begin(struct target *t)
 {
-	scripted_hold(&u->source);
-	assert_int_equal(pthread_create(&u->thread, NULL, run, u), 0);
-	scripted_wait_held(&u->source, 1);
+	scripted_hold(&t->base.source);
+	assert_int_equal(pthread_create(&t->thread, NULL, run, t), 0);
+	scripted_wait_held(&t->base.source, 1);
 }
 
-static int await_end(struct unpacking *u)
+static int await_end(struct target *t)
 {
-	assert_int_equal(pthread_join(u->thread, NULL), 0);
-	return u->result;
+	assert_int_equal(pthread_join(t->thread, NULL), 0);
+	return t->result;
 }
 
-static int end(struct unpacking *u)
+static int end(struct target *t)
 {
-	scripted_release(&u->source);
-	await_end(u);
-	assert_int_equal(u->e.code, u->result);
-	return u->result;
+	scripted_release(&t->base.source);
+	await_end(t);
+	assert_int_equal(t->base.e.code, t->result);
+	return t->result;
 }
 
 static void expect(const char *path, const char *want)
@@ -154,14 +134,14 @@ static void expect_whole(void)
 
 static void an_ended_unpacking_removes_nobody_else_s_files(void **state)
 {
-	CLEANUP(unpacking_finish) struct unpacking u;
-	unpacking_init(&u);
-	begin(&u);
-	scratch_write(&u.dir, "out/a", "theirs");
-	scratch_write(&u.dir, "out/b/1", "theirs");
-	scratch_mkdir(&u.dir, "out/d");
-	cancel_fire(&u.cancel);
-	assert_int_equal(await_end(&u), -ECANCELED);
+	CLEANUP(target_finish) struct target t;
+	target_init(&t);
+	begin(&t);
+	scratch_write(&t.base.dir, "out/a", "theirs");
+	scratch_write(&t.base.dir, "out/b/1", "theirs");
+	scratch_mkdir(&t.base.dir, "out/d");
+	cancel_fire(&t.cancel);
+	assert_int_equal(await_end(&t), -ECANCELED);
 	expect("a", "theirs");
 	expect("b/1", "theirs");
 	expect_names("d", 0);
@@ -175,16 +155,16 @@ static void what_took_a_name_is_not_replaced(void **state)
 	static const char *const files[] = {"out/a", "out/b", "out/c", "out/d/deep/1"};
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		for (size_t k = 0; k < sizeof(files) / sizeof(files[0]); k++) {
-			CLEANUP(unpacking_finish) struct unpacking u;
-			unpacking_init(&u);
+			CLEANUP(target_finish) struct target t;
+			target_init(&t);
 			refusal = refusals[i];
-			begin(&u);
-			scratch_write(&u.dir, files[k], "theirs");
-			assert_int_equal(end(&u), -EIO);
+			begin(&t);
+			scratch_write(&t.base.dir, files[k], "theirs");
+			assert_int_equal(end(&t), -EIO);
 			char want[64];
 			snprintf(want, sizeof(want),
 				"cannot move '%.1s' into '.': File exists", files[k] + 4);
-			assert_string_equal(u.e.text, want);
+			assert_string_equal(t.base.e.text, want);
 			expect(files[k] + 4, "theirs");
 			expect_names(".", 1);
 		}
@@ -193,12 +173,12 @@ static void what_took_a_name_is_not_replaced(void **state)
 static void an_empty_directory_is_not_replaced_either(void **state)
 {
 	for (int answer = 0; answer <= EINVAL; answer += EINVAL) {
-		CLEANUP(unpacking_finish) struct unpacking u;
-		unpacking_init(&u);
+		CLEANUP(target_finish) struct target t;
+		target_init(&t);
 		refusal = answer;
-		begin(&u);
-		scratch_mkdir(&u.dir, "out/b");
-		assert_int_equal(end(&u), -EIO);
+		begin(&t);
+		scratch_mkdir(&t.base.dir, "out/b");
+		assert_int_equal(end(&t), -EIO);
 		expect_names("b", 0);
 		expect_names(".", 1);
 	}
@@ -207,12 +187,12 @@ static void an_empty_directory_is_not_replaced_either(void **state)
 /* NFS, for one. */
 static void a_file_system_may_know_no_noreplace(void **state)
 {
-	CLEANUP(unpacking_finish) struct unpacking u;
-	unpacking_init(&u);
+	CLEANUP(target_finish) struct target t;
+	target_init(&t);
 	refusal = EINVAL;
-	begin(&u);
-	scratch_write(&u.dir, "out/elsewhere", "theirs");
-	assert_int_equal(end(&u), 0);
+	begin(&t);
+	scratch_write(&t.base.dir, "out/elsewhere", "theirs");
+	assert_int_equal(end(&t), 0);
 	expect("elsewhere", "theirs");
 	assert_int_equal(unlink("elsewhere"), 0);
 	expect_whole();
@@ -221,18 +201,18 @@ static void a_file_system_may_know_no_noreplace(void **state)
 /* The code of "already published", which is no failure to some. */
 static void a_file_in_the_unfinished_tree_is_a_failure(void **state)
 {
-	CLEANUP(unpacking_finish) struct unpacking u;
-	unpacking_init(&u);
-	begin(&u);
+	CLEANUP(target_finish) struct target t;
+	target_init(&t);
+	begin(&t);
 	DIR *d = opendir(".");
 	char path[NAME_MAX + 16] = "";
 	for (const struct dirent *entry; (entry = readdir(d));)
 		if (!strncmp(entry->d_name, ".larder-", 8))
 			snprintf(path, sizeof(path), "out/%s/a", entry->d_name);
 	closedir(d);
-	scratch_write(&u.dir, path, "theirs");
-	assert_int_equal(end(&u), -EIO);
-	assert_string_equal(u.e.text, "cannot make 'a': File exists");
+	scratch_write(&t.base.dir, path, "theirs");
+	assert_int_equal(end(&t), -EIO);
+	assert_string_equal(t.base.e.text, "cannot make 'a': File exists");
 }
 
 /* b, which has just come up, becomes a link to a directory that is none of ours. */
@@ -246,16 +226,16 @@ static void swap_in_a_link(const char *name)
 
 static void a_link_that_took_a_directory_s_place_is_not_followed(void **state)
 {
-	CLEANUP(unpacking_finish) struct unpacking u;
-	unpacking_init(&u);
-	scratch_mkdir(&u.dir, "victim");
+	CLEANUP(target_finish) struct target t;
+	target_init(&t);
+	scratch_mkdir(&t.base.dir, "victim");
 	assert_int_equal(chmod("../victim", 0500), 0);
 	struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
 	assert_int_equal(utimensat(AT_FDCWD, "../victim", long_ago, 0), 0);
 	after_move = swap_in_a_link;
-	begin(&u);
-	assert_int_equal(end(&u), -EIO);
-	assert_non_null(strstr(u.e.text, "cannot open 'b'"));
+	begin(&t);
+	assert_int_equal(end(&t), -EIO);
+	assert_non_null(strstr(t.base.e.text, "cannot open 'b'"));
 	struct stat st;
 	assert_int_equal(stat("../victim", &st), 0);
 	assert_int_equal(st.st_mode, S_IFDIR | 0500);

@@ -27,6 +27,7 @@ from larder_testlib import fuse
 from larder_testlib.chaos_reader import READ_MOST
 from larder_testlib.compare import compare_trees
 from larder_testlib.faultproxy import FaultProxy
+from larder_testlib.forget import forget
 from larder_testlib.mount import Mount, larder
 from larder_testlib.process import TempDir, spawn, wait_until
 from larder_testlib.programs import sanitizers
@@ -108,7 +109,7 @@ class Chaos(unittest.TestCase):
         (self.trees / str(VERSIONS)).rename(self.home / "last")
         self.archives = [self.commit(self.trees / str(n)) for n in range(VERSIONS)]
         self.last = self.commit(self.home / "last")
-        self.done, self.events = Counter(), Events()
+        self.done, self.events, self.mounts = Counter(), Events(), []
         self.put(0)
 
     def commit(self, tree):
@@ -119,9 +120,10 @@ class Chaos(unittest.TestCase):
         return self.rgw.s3.get(self.bucket, "made").body, metadata
 
     def mount(self, *words, **more):
-        return self.enterContext(Mount(
+        self.mounts.append(self.enterContext(Mount(
             self.store, f"--timeout={TIMEOUT}s", "--stall-timeout=1s", *words,
-            env=self.rgw.env(self.proxy.endpoint), **more))
+            env=self.rgw.env(self.proxy.endpoint), **more)))
+        return self.mounts[-1]
 
     # -- what happens to the key
 
@@ -189,10 +191,10 @@ class Chaos(unittest.TestCase):
             except FileNotFoundError:
                 pass  # evicted meanwhile
 
-    @staticmethod
-    def forget_pages():
-        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as drop:
-            drop.write("1")
+    def forget_what_was_read(self):
+        """Of open files the readers do so themselves."""
+        for mount in self.mounts:
+            forget(mount.path)
 
     def some_chunks(self):
         files = [path for cache in self.caches for path in Path(cache).rglob("*")
@@ -216,13 +218,13 @@ class Chaos(unittest.TestCase):
     def deck(self):
         """All that may happen, in any order; what is dealt twice comes around twice."""
         acts = [self.overwrite] * 6 + [self.damage_the_cache] * 3 + [self.misbehave] * 3
-        acts += [self.forget_pages] * 3 + [self.calm] * 2
+        acts += [self.forget_what_was_read] * 3 + [self.calm] * 2
         acts += [self.upload_again, self.copy_onto_itself, self.go_silent, self.break_off,
                  self.delete_and_recreate, self.misbehave_badly, self.freeze_the_store]
         self.rng.shuffle(acts)
         return acts
 
-    def let_things_happen(self, mounts):
+    def let_things_happen(self):
         begin, acts = time.monotonic(), []
         while (passed := time.monotonic() - begin) < SECONDS + LONGER:
             if passed > SECONDS and not self.never_met():
@@ -232,7 +234,7 @@ class Chaos(unittest.TestCase):
             act()
             self.done[act.__name__] += 1
             self.pause(1.2)
-            for mount in mounts:
+            for mount in self.mounts:
                 self.events.look(mount)
 
     def never_met(self):
@@ -266,14 +268,14 @@ class Chaos(unittest.TestCase):
         readers = [self.start_readers("keyed", one.path, three.path),
                    self.start_readers("whole", two.path / "k")]
         try:
-            self.let_things_happen((one, two, three))
+            self.let_things_happen()
         finally:
             self.proxy.clear()
             reports = [self.end_readers(reader) for reader in readers]
         self.judge(*reports)
         for root in roots:
             self.assert_well_again(root)
-        self.assert_nothing_kept(one, two, three)
+        self.assert_nothing_kept()
 
     def judge(self, keyed, whole):
         totals = Totals()
@@ -300,7 +302,7 @@ class Chaos(unittest.TestCase):
         trees = [*self.trees.iterdir(), self.home / "last"]
 
         def is_whole():
-            self.forget_pages()
+            self.forget_what_was_read()
             try:
                 version = os.readlink(root / "link").rpartition("-")[2]
             except OSError:
@@ -313,8 +315,8 @@ class Chaos(unittest.TestCase):
         except RuntimeError as error:
             self.fail(f"{error}: {self.differences[:5]}")
 
-    def assert_nothing_kept(self, *mounts):
-        for mount in mounts:
+    def assert_nothing_kept(self):
+        for mount in self.mounts:
             status = self.status(mount.path)
             pid, = mount.pids()
             files = len(os.listdir(f"/proc/{pid}/fd"))

@@ -11,6 +11,7 @@ import unittest
 
 from larder_testlib import fuse
 from larder_testlib.faultproxy import FaultProxy
+from larder_testlib.forget import forget
 from larder_testlib.mount import Mount, larder
 from larder_testlib.origin import Origin
 from larder_testlib.process import TempDir, wait_until
@@ -197,7 +198,7 @@ class Overwritten(unittest.TestCase):
             self.assertEqual((mount.path / "large").read_bytes(), one)
             with open(mount.path / "large", "rb", buffering=0) as file:
                 self.commit({"large": self.content(2, LARGE), "more": b""})
-                self.drop_caches()
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 self.assertEqual(file.read(), one)
 
     def test_readers_and_writers_at_once(self):
@@ -225,7 +226,7 @@ class Overwritten(unittest.TestCase):
             reader.start()
         for number, version in enumerate(versions[1:], 1):
             self.commit({"a": version, "b": version, "probe": probe})
-            self.drop_caches()
+            forget(mount.path)
             self.look(mount.path / "probe", number << 20)
             self.await_generation(mount, number + 1)
         stop.set()
@@ -233,11 +234,6 @@ class Overwritten(unittest.TestCase):
             reader.join()
         self.assertEqual(wrong, [])
         wait_until(lambda: self.reads(mount.path / "b", versions[-1]), "the last version")
-
-    @staticmethod
-    def drop_caches():
-        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as drop:
-            drop.write("1")
 
     @staticmethod
     def look(path, offset):

@@ -163,7 +163,8 @@ class MountedStore(unittest.TestCase):
         for key in ("k0", "npm/k", "gone/k"):
             self.commit(key, file="x")
         mount = self.mount()
-        self.assertEqual((mount.path / "npm/k/file").read_text(), "x")
+        file = self.enterContext(open(mount.path / "npm/k/file", encoding="utf-8"))
+        self.assertEqual(file.read(), "x")
         os.stat(mount.path / "gone")
         for key in ("npm/k", "gone/k"):
             self.origin.remove(BUCKET, f"prefix/{key}")

@@ -16,7 +16,7 @@ from larder_bench import scale  # noqa: E402  pylint: disable=wrong-import-posit
 
 def measure(group, *words):
     with ExitStack() as stack:
-        return list(getattr(scale.Scale(scale.parse(words), stack), group)())
+        return list(getattr(scale.Scale(scale.parse(["--keep-caches", *words]), stack), group)())
 
 
 class ScaleTest(unittest.TestCase):

@@ -11,6 +11,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
+from larder_testlib.forget import forget_below
 from larder_testlib.process import freeze, wait_until
 from larder_testlib.janitor import mount_points
 from larder_testlib.namespaces import apart
@@ -76,7 +77,7 @@ class Writable(WritableCase):
             self.assertEqual((self.point / secret / "same").read_bytes(), same)
             told = json.loads(self.run_ok("status", "--json", "mnt").out)
             self.assertEqual(told["overwrites"], 1)
-            Path("/proc/sys/vm/drop_caches").write_text("2")
+            forget_below(self.path)
             self.assert_refused(4, "more than one version", "commit", "--key", "b", store, "mnt",
                                 env=env)
             self.assertNotIn("w/b", origin.objects("the-bucket"))
@@ -144,7 +145,7 @@ class Writable(WritableCase):
             # where it is found out: nobody is told that by this read
             self.assertEqual((top / "same").read_bytes(), same)
             # what was looked up before fails: the kernel forgets it when it wants the memory
-            Path("/proc/sys/vm/drop_caches").write_text("2")
+            forget_below(self.path)
             self.assert_refused(4, "more than one version", "commit", "--key", "b", store, "mnt",
                                 env=env)
             self.assertNotIn("w/b", origin.objects("the-bucket"))

@@ -194,7 +194,8 @@ class Scale:
                    **self._entries_mounted(f"entries-{count}")}
 
     def _entries_mounted(self, key):
-        drop_caches()
+        if not self.options.keep_caches:
+            drop_caches()
         requests, received = self.proxy_counts()
         begun = time.perf_counter()
         with Mount(f"s3://{BUCKET}", "--prefetch=none", key=key, env=self.env()) as mount:
@@ -442,6 +443,8 @@ def parse(words):
                         help="of such a tree, as 'larder commit' made it")
     parser.add_argument("--inputs", type=pathlib.Path,
                         default=pathlib.Path("build-bench/inputs"))
+    parser.add_argument("--keep-caches", action="store_true",
+                        help="do not drop the kernel's caches")
     parser.add_argument("--json", type=pathlib.Path)
     return parser.parse_args(words)
 

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from .cli_case import CliCase, mounts_at
+from .forget import forget_below
 from .janitor import mount_points
 from .process import wait_until
 
@@ -44,7 +45,7 @@ class WritableCase(CliCase):
         """Has the kernel forget what it looked up, and so the mount of a whole store its keys;
         for root."""
         def forgotten():
-            Path("/proc/sys/vm/drop_caches").write_text("2")
+            forget_below(self.path)
             return json.loads(self.run_ok("status", "--json", "mnt").out)["keys_known"] == 0
         wait_until(forgotten, "the keys are forgotten", child=None)
 

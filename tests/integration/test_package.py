@@ -30,6 +30,8 @@ for place in /dev "$HERE/place" "$TOP"; do
     mount --rbind "$place" "$HERE/root$place"
 done
 mount -t proc none "$HERE/root/proc"
+# or the manual pages of the whole system are indexed anew for one package's
+rm -f "$HERE/root/var/lib/man-db/auto-update"
 exec chroot "$HERE/root" sh -ec "cd $HERE/place; $COMMANDS"
 """
 

@@ -349,10 +349,11 @@ class OnAFolder(unittest.TestCase):
     # --- progress ----------------------------------------------------------------------
 
     def long_commit(self, *words, **popen):
-        """A commit that ends only when it is interrupted."""
+        """A commit that ends only when it is interrupted, and works when nobody else does."""
         with open(self.tree / "large", "wb") as large:
             large.truncate(8 << 40)
-        child = self.cli.start("commit", "--key", "a", *words, "./store", "tree", **popen)
+        child = self.cli.start("commit", "--key", "a", *words, "./store", "tree",
+                               preexec_fn=lambda: os.nice(19), **popen)
         self.addCleanup(child.communicate)
         self.addCleanup(child.kill)
         return child

@@ -17,6 +17,18 @@ BUCKET = "ci-cache"
 
 
 class Quirks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        place = cls.enterClassContext(TempDir("larder-quirks-"))
+        cls.small = cls.tree(place / "small", 1000)
+        cls.large = cls.tree(place / "large", 20 << 20)
+
+    @staticmethod
+    def tree(top, size):
+        top.mkdir()
+        (top / "noise").write_bytes(os.urandom(size))
+        return top
+
     def setUp(self):
         self.home = TempDir("larder-quirks-")
         self.addCleanup(self.home.remove)
@@ -26,18 +38,11 @@ class Quirks(unittest.TestCase):
         self.cli = Cli(self.home.path, self.origin.env(KEYS) | {
             "AWS_ENDPOINT_URL_S3": self.origin.endpoint,
             "TMPDIR": str(self.folder("tmp"))})
-        self.small = self.tree("small", 1000)
-        self.large = self.tree("large", 20 << 20)
 
     def folder(self, name):
         path = self.home.path / name
         path.mkdir(exist_ok=True)
         return path
-
-    def tree(self, name, size):
-        top = self.folder(name)
-        (top / "noise").write_bytes(os.urandom(size))
-        return top
 
     def run_larder(self, *words, code=0):
         done = self.cli.run(*words)

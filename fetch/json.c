@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "fetch/base/bytes.h"
+
 /* What is still to be read, and how deep it is nested. */
 struct reader {
 	const char *p, *end;
@@ -76,15 +78,6 @@ static void put_code_point(struct sink *s, unsigned c)
 	}
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Four hexadecimal digits. */
 static int read_unit(struct reader *r, unsigned *ret)
 {
@@ -92,7 +85,7 @@ static int read_unit(struct reader *r, unsigned *ret)
 	if (r->end - r->p < 4)
 		return -EBADMSG;
 	for (int i = 0; i < 4; i++) {
-		int digit = hex_digit(*r->p++);
+		int digit = hex_value(*r->p++);
 		if (digit < 0)
 			return -EBADMSG;
 		unit = unit << 4 | (unsigned)digit;

@@ -88,11 +88,24 @@ int ops_explain(const struct job *job, const char *key, int code, const char *ab
 	return shown;
 }
 
-void ops_note_unopened(struct larderfs *l, const struct shown *shown, int code)
+/* A miss is remembered by its name. (The kernel is not told to forget that: it would wait
+ * for every lookup in the directory of keys, and each new one for it. It keeps what is
+ * not open for a moment only.) */
+int ops_open_doorway(
+	const struct job *job, const struct shown *shown, struct generation **ret)
 {
-	if (code == -ENOENT)
-		keyspace_lose(l->keyspace, shown->number,
-			doorway_shut_until(shown->doorway));
+	struct larderfs *l = job->arg;
+	struct request waiting;
+	struct error e = {0};
+	request_begin(&waiting, &l->requests, job->req, job->deadline_ns);
+	int r = doorway_generation(shown->doorway, &waiting.call, ret, &e);
+	request_end(&waiting);
+	if (r == 0)
+		return 0;
+	if (r == -ENOENT)
+		keyspace_lose(
+			l->keyspace, shown->number, doorway_shut_until(shown->doorway));
+	return ops_explain(job, doorway_key(shown->doorway), r, "", &e, errno_of_lookup);
 }
 
 void ops_entry_param(struct larderfs *l, struct generation *g, uint32_t entry,

@@ -42,10 +42,10 @@ void ops_run_job(fuse_req_t req, const struct job *job);
 int ops_explain(const struct job *job, const char *key, int code, const char *about,
 	const struct error *e, int (*errno_of)(int code));
 
-/* How opening shown's doorway went: a miss is remembered by its name. (The kernel is not
- * told to forget that: it would wait for every lookup in the directory of keys, and each new
- * one for it. It keeps what is not open for a moment only.) */
-void ops_note_unopened(struct larderfs *l, const struct shown *shown, int code);
+/* Waits until shown's doorway is open. 0, with a reference; else the errno for the
+ * caller, explained as ops_explain() does. */
+int ops_open_doorway(
+	const struct job *job, const struct shown *shown, struct generation **ret);
 
 /* Answers with EIO, and says why. */
 void ops_lack_memory(fuse_req_t req);

@@ -54,8 +54,8 @@ static void answer_node(fuse_req_t req, struct larderfs *l, const struct shown *
 		.ino = inode_make(0, shown->number),
 	};
 	param.attr_timeout = ops_node_attributes(l, shown, &param.attr);
-	param.entry_timeout = param.attr_timeout < KEEP_KEYSPACE ? param.attr_timeout
-								 : KEEP_KEYSPACE;
+	param.entry_timeout =
+		param.attr_timeout < KEEP_KEYSPACE ? param.attr_timeout : KEEP_KEYSPACE;
 	uint32_t number = shown->number;
 	if (fuse_reply_entry(req, &param) < 0)
 		keyspace_forget(l->keyspace, number, 1);
@@ -64,19 +64,12 @@ static void answer_node(fuse_req_t req, struct larderfs *l, const struct shown *
 /* A name below a doorway that has to be opened first. */
 static void wait_at_doorway(struct job *job, const struct shown *shown)
 {
-	struct larderfs *l = job->arg;
-	struct request waiting;
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
-	struct error e = {0};
-	request_begin(&waiting, &l->requests, job->req, job->deadline_ns);
-	int r = doorway_generation(shown->doorway, &waiting.call, &g, &e);
-	request_end(&waiting);
-	ops_note_unopened(l, shown, r);
-	if (r < 0)
-		fuse_reply_err(job->req, ops_explain(job, doorway_key(shown->doorway), r,
-						 "", &e, errno_of_lookup));
+	int r = ops_open_doorway(job, shown, &g);
+	if (r)
+		fuse_reply_err(job->req, r);
 	else
-		lookup_in_generation(job->req, l, g, 0, job->name);
+		lookup_in_generation(job->req, job->arg, g, 0, job->name);
 }
 
 /* A name that the store has to be asked about. */

@@ -189,8 +189,8 @@ static void list_keys(struct listing_reply *p, const struct shown *shown,
 	notifier_expire(l->notifier, inode, clock_monotonic_ns() + KEYSPACE_FRESH_NS);
 }
 
-/* readdir(3) takes ENOENT for the end of a directory that was removed: whoever lists a key
- * that is not there any more would be shown an empty one. */
+/* readdir(3) takes ENOENT for the end of a directory that was removed: whoever lists a
+ * key that is not there any more would be shown an empty one. */
 static int errno_of_listing(int shown)
 {
 	return shown == ENOENT ? ESTALE : shown;
@@ -199,18 +199,10 @@ static int errno_of_listing(int shown)
 static void wait_for_doorway(
 	struct job *job, struct listing_reply *p, const struct shown *shown)
 {
-	struct larderfs *l = job->arg;
-	struct request waiting;
 	CLEANUP(cleanup_generation) struct generation *g = NULL;
-	struct error e = {0};
-	request_begin(&waiting, &l->requests, job->req, job->deadline_ns);
-	int r = doorway_generation(shown->doorway, &waiting.call, &g, &e);
-	request_end(&waiting);
-	ops_note_unopened(l, shown, r);
-	if (r < 0)
-		reply_fail(p,
-			errno_of_listing(ops_explain(job, doorway_key(shown->doorway), r,
-				"", &e, errno_of_lookup)));
+	int r = ops_open_doorway(job, shown, &g);
+	if (r)
+		reply_fail(p, errno_of_listing(r));
 	else
 		list_doorway(p, g, shown, (off_t)job->offset);
 }

@@ -1,5 +1,5 @@
 /*
- * Little-endian loads and stores, and arithmetic on sizes that came from outside.
+ * Little-endian loads and stores, digits, and arithmetic on sizes that came from outside.
  *
  * The checked functions return false on overflow and leave *ret alone.
  */
@@ -48,6 +48,16 @@ static inline void store_le64(void *p, uint64_t v)
 {
 	v = htole64(v);
 	memcpy(p, &v, sizeof(v));
+}
+
+/* Of a hexadecimal digit, in either case; -1 when it is none. */
+static inline int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 static inline bool checked_add(uint64_t a, uint64_t b, uint64_t *ret)

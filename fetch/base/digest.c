@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
+#include "fetch/base/bytes.h"
+
 /* libcrypto's state; EVP is used so that the CPU's SHA instructions are found. */
 struct hasher {
 	EVP_MD_CTX *ctx; /* owned */
@@ -33,24 +35,13 @@ void digest_hex(const struct digest *d, char ret[static DIGEST_HEX_SIZE])
 	ret[DIGEST_HEX_SIZE - 1] = '\0';
 }
 
-static int nibble(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 int digest_parse(const char *hex, struct digest *ret)
 {
 	if (strlen(hex) != DIGEST_HEX_SIZE - 1)
 		return -EINVAL;
 	struct digest d;
 	for (size_t i = 0; i < DIGEST_SIZE; i++) {
-		int high = nibble(hex[2 * i]), low = nibble(hex[2 * i + 1]);
+		int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
 		if (high < 0 || low < 0)
 			return -EINVAL;
 		d.bytes[i] = (uint8_t)(high << 4 | low);

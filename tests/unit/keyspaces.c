@@ -1,9 +1,8 @@
 #include "tests/unit/keyspaces.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "tests/unit/archive_builder.h"
+#include "tests/unit/shelf.h"
 #include "tests/unit/test.h"
 
 uint64_t world_now_ns;
@@ -59,12 +58,7 @@ void world_free(struct world *w)
 
 void world_put(struct world *w, const char *key, const char *content)
 {
-	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
-	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
-	builder_file(b, "file", content, strlen(content));
-	builder_lay(b);
-	builder_object(b, &object);
-	memory_put_buf(w->store, key, &object);
+	shelf_fill(w->store, key, content);
 }
 
 int world_lookup(struct world *w, uint32_t directory, const char *name, struct shown *ret)

@@ -1,5 +1,7 @@
 #include "tests/unit/shelf.h"
 
+#include <string.h>
+
 #include "tests/unit/test.h"
 
 #define FRAME_BUDGET (1 << 20)
@@ -29,18 +31,31 @@ void shelf_finish(struct shelf *s)
 	cleanup_memory_store(&s->store);
 }
 
-void shelf_put(struct shelf *s, const char *key, const struct archive_builder *b)
+static void put(
+	struct memory_store *store, const char *key, const struct archive_builder *b)
 {
 	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
 	builder_object(b, &object);
-	memory_put_buf(s->store, key, &object);
+	memory_put_buf(store, key, &object);
+}
+
+void shelf_put(struct shelf *s, const char *key, const struct archive_builder *b)
+{
+	put(s->store, key, b);
+}
+
+void shelf_fill(struct memory_store *store, const char *key, const char *content)
+{
+	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
+	builder_file(b, "file", content, strlen(content));
+	builder_lay(b);
+	put(store, key, b);
 }
 
 void shelf_open(struct shelf *s, const char *key, struct opened *ret)
 {
 	assert_int_equal(doorway_new(&s->supply, &s->hooks, key, &ret->door), 0);
-	assert_int_equal(
-		doorway_generation(ret->door, CALL_PATIENT, &ret->g, NULL), 0);
+	assert_int_equal(doorway_generation(ret->door, CALL_PATIENT, &ret->g, NULL), 0);
 }
 
 void opened_close(struct opened *o)

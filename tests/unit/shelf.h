@@ -26,6 +26,9 @@ void shelf_finish(struct shelf *s); /* fails the test when something is open yet
 
 void shelf_put(struct shelf *s, const char *key, const struct archive_builder *b);
 
+/* Puts an archive of one file, `file`, into such a store. */
+void shelf_fill(struct memory_store *store, const char *key, const char *content);
+
 struct opened {
 	struct doorway *door; /* one reference */
 	struct generation *g; /* the same */

@@ -7,8 +7,7 @@
 
 #include "fs/larderfs.h"
 #include "fs/ops.h"
-#include "tests/unit/archive_builder.h"
-#include "tests/unit/memory_store.h"
+#include "tests/unit/shelf.h"
 
 #define TOP          1 /* the mountpoint's inode */
 #define FIVE_SECONDS (5 * NS_PER_SECOND)
@@ -132,16 +131,6 @@ static void world_free(struct world *w)
 	free(w);
 }
 
-static void put_archive(struct world *w, const char *key, const char *content)
-{
-	CLEANUP(cleanup_builder) struct archive_builder *b = builder_new();
-	CLEANUP(buf_finish) struct buf object = BUF_INIT(1 << 20);
-	builder_file(b, "file", content, strlen(content));
-	builder_lay(b);
-	builder_object(b, &object);
-	memory_put_buf(w->store, key, &object);
-}
-
 static struct fuse_req look_up(struct world *w, uint64_t directory, const char *name)
 {
 	struct fuse_req req = {.fs = &w->fs, .answer = -1};
@@ -170,7 +159,7 @@ static void the_kernel_keeps_a_key_for_five_seconds_once_it_is_open(void **state
 {
 	struct world *w = world_new();
 	CLEANUP(cleanup_listing) struct listing *l = NULL;
-	put_archive(w, "key", "x");
+	shelf_fill(w->store, "key", "x");
 	assert_int_equal(
 		keyspace_listing(w->fs.keyspace, CALL_PATIENT, 0, true, &l, NULL), 0);
 	struct fuse_req req = look_up(w, TOP, "key");
@@ -195,7 +184,7 @@ static void only_another_version_makes_a_doorway_look_changed(void **state)
 {
 	struct world *w = world_new();
 	CLEANUP(cleanup_listing) struct listing *l = NULL;
-	put_archive(w, "key", "x");
+	shelf_fill(w->store, "key", "x");
 	w->store->tail_most = 256;
 	assert_int_equal(
 		keyspace_listing(w->fs.keyspace, CALL_PATIENT, 0, true, &l, NULL), 0);
@@ -205,7 +194,7 @@ static void only_another_version_makes_a_doorway_look_changed(void **state)
 	assert_int_not_equal(open.st_mtim.tv_sec, listed.st_mtim.tv_sec);
 	assert_int_equal(open.st_size, listed.st_size);
 	assert_memory_equal(&open.st_ctim, &listed.st_ctim, sizeof(open.st_ctim));
-	put_archive(w, "key", "y");
+	shelf_fill(w->store, "key", "y");
 	struct shown shown;
 	assert_int_equal(
 		keyspace_lookup(w->fs.keyspace, NULL, 0, "key", false, &shown, NULL), 0);
@@ -231,7 +220,7 @@ static void a_listed_key_that_has_gone_is_a_miss_for_five_seconds(void **state)
 {
 	struct world *w = world_new();
 	CLEANUP(cleanup_listing) struct listing *l = NULL;
-	put_archive(w, "key", "x");
+	shelf_fill(w->store, "key", "x");
 	assert_int_equal(
 		keyspace_listing(w->fs.keyspace, CALL_PATIENT, 0, true, &l, NULL), 0);
 	uint64_t key = look_up(w, TOP, "key").entry.ino;

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,15 @@ static void answer_status(
 	else
 		answer_value(req, text, len, size);
 	free(text);
+}
+
+/* Whatever the inode: it may be all of the mount that is mounted elsewhere, too. */
+static void answer_overwrites(fuse_req_t req, struct larderfs *l, size_t size)
+{
+	char text[24];
+	int len = snprintf(text, sizeof(text), "%llu",
+		(unsigned long long)history_overwrites(&l->history));
+	answer_value(req, text, (size_t)len, size);
 }
 
 /* The entry that an inode stands for, in its generation; false: there is none (yet).
@@ -86,6 +96,8 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t inode, const char *name, size_t siz
 		fuse_reply_err(req, r);
 	else if (wants_status(&p, name))
 		answer_status(req, l, name, size);
+	else if (strcmp(name, OVERWRITES_XATTR) == 0)
+		answer_overwrites(req, l, size);
 	else
 		answer_archived(req, &p, name, size);
 }

@@ -9,13 +9,14 @@
 #include "fetch/base/json_out.h"
 #include "fetch/base/log.h"
 #include "fetch/base/output_file.h"
+#include "fetch/base/ticker.h"
 #include "fetch/publication.h"
 #include "tools/command.h"
 #include "tools/human.h"
+#include "tools/mount_watch.h"
 #include "tools/mounted.h"
 #include "tools/progress.h"
 #include "tools/session.h"
-#include "fetch/base/ticker.h"
 
 #define TICK_NS       (NS_PER_SECOND / 10)
 #define CONFLICTS_MAX 3 /* more tries */
@@ -29,10 +30,12 @@ struct commit {
 	const char *key;         /* borrowed from keys */
 	const char *directory;   /* borrowed */
 	int64_t epoch_s;         /* of --reproducible */
-	int fd;                  /* owned: directory */
-	bool is_mount;           /* of Larder's, or in one; the next two are of that */
-	struct mounted mounted;
-	int64_t overwrites; /* that it knew of at the beginning */
+	int fd;                  /* owned: directory; the next is its device */
+	dev_t device;
+	bool has_cache; /* cache_dir is one, or could become one; cache tells which */
+	struct stat cache;
+	struct word_vec exclude; /* owned, NULL-ended; the patterns borrowed from o */
+	struct mount_watch mounts;
 	struct session session;
 	struct publication *publication; /* owned; set before the ticker starts */
 	uint64_t begun_ns;
@@ -51,6 +54,8 @@ static void commit_finish(struct commit *c)
 	publication_free(c->publication);
 	session_finish(&c->session);
 	key_choice_finish(&c->keys);
+	mount_watch_finish(&c->mounts);
+	word_vec_finish(&c->exclude);
 	cleanup_close(&c->fd);
 }
 
@@ -65,26 +70,13 @@ static int check_options(const struct options *o, struct error *e)
 	return 0;
 }
 
-static int say_overwritten(const struct commit *c, struct error *e)
+static int list_excludes(struct commit *c)
 {
-	if (!mounted_is_writable(&c->mounted))
-		return error_set(e, -EBUSY,
-			"what is mounted on '%s' was overwritten in its store while it "
-			"was packed; try again",
-			c->mounted.point);
-	return error_set(e, -EBUSY,
-		"what is mounted on '%s' was overwritten in its store meanwhile, and "
-		"shows more than one version; unmount it (--keep-upper keeps what was "
-		"written), and mount it again",
-		c->mounted.point);
-}
-
-static int say_untold(const struct commit *c, int64_t code, struct error *e)
-{
-	return error_set(e, -EBUSY,
-		"what is mounted on '%s' does not say whether it was overwritten in its "
-		"store meanwhile (%s); unmount it, and mount it again",
-		c->mounted.point, strerror((int)-code));
+	const struct options *o = c->o;
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < o->exclude.len; i++)
+		r = word_vec_push(&c->exclude, o->exclude.data[i]);
+	return r < 0 ? r : word_vec_push(&c->exclude, NULL);
 }
 
 static int open_directory(struct commit *c, struct error *e)
@@ -95,7 +87,7 @@ static int open_directory(struct commit *c, struct error *e)
 		return r;
 	c->fd = open(c->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->fd >= 0 && fstat(c->fd, &st) == 0) {
-		c->is_mount = mounted_find_above(c->directory, st.st_dev, &c->mounted);
+		c->device = st.st_dev;
 		return 0;
 	}
 	r = errno == ENOENT || errno == ENOTDIR ? -EINVAL : error_recode(-errno, NULL);
@@ -161,63 +153,35 @@ static int write_archive(void *arg, const void *data, size_t len, struct error *
 static int pack(struct commit *c, struct error *e)
 {
 	const struct options *o = c->o;
-	struct stat cache;
-	CLEANUP(word_vec_finish) struct word_vec exclude = {0};
-	struct pack_options options = {
+	const struct pack_options options = {
 		.level = (int)o->level,
 		.preserve_owner = o->preserve_owner,
 		.reproducible = o->reproducible,
 		.reproducible_mtime_s = c->epoch_s,
+		.exclude = c->exclude.data,
+		.cache = c->has_cache ? &c->cache : NULL,
 		.warn = warn,
 		.progress = note_progress,
 		.arg = c,
 	};
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < o->exclude.len; i++)
-		r = word_vec_push(&exclude, o->exclude.data[i]);
-	if (r == 0)
-		r = word_vec_push(&exclude, NULL);
-	if (r < 0)
-		return r;
-	options.exclude = exclude.data;
-	if (cache_folder_find(o->settings.cache_dir, &cache))
-		options.cache = &cache;
 	return pack_directory(c->fd, c->directory, &options, &c->session.call,
 		write_archive, c, &c->result, e);
 }
 
-/* A writable mount keeps names of the version before for as long as it lives; another one
- * must not change while it is packed. */
 static int begin_watch(struct commit *c, struct error *e)
 {
-	c->overwrites = c->is_mount ? mounted_overwrites(&c->mounted) : 0;
-	c->is_mount &= c->overwrites != -ENODATA; /* then there is nobody to ask */
-	if (!c->is_mount)
-		return 0;
-	if (c->overwrites < 0)
-		return say_untold(c, c->overwrites, e);
-	bool is_mixed = c->overwrites && mounted_is_writable(&c->mounted);
-	return is_mixed ? say_overwritten(c, e) : 0;
-}
-
-static int end_watch(const struct commit *c, struct error *e)
-{
-	if (!c->is_mount)
-		return 0;
-	int64_t overwrites = mounted_overwrites(&c->mounted);
-	if (overwrites < 0)
-		return say_untold(c, overwrites, e);
-	return overwrites != c->overwrites ? say_overwritten(c, e) : 0;
+	const char *cache_dir = c->o->settings.cache_dir;
+	c->has_cache = cache_folder_find(cache_dir, &c->cache);
+	return mount_watch_begin(&c->mounts, c->directory, c->device, c->exclude.data,
+		c->has_cache ? cache_dir : "", e);
 }
 
 static int pack_and_publish(struct commit *c, struct error *e)
 {
 	struct publish_result published;
-	int r = begin_watch(c, e);
+	int r = pack(c, e);
 	if (r == 0)
-		r = pack(c, e);
-	if (r == 0)
-		r = end_watch(c, e);
+		r = mount_watch_end(&c->mounts, e);
 	if (r == -ECANCELED)
 		return error_set(e, r, "interrupted; key '%s' is not published", c->key);
 	if (r == 0)
@@ -263,6 +227,8 @@ static int publish_once(struct commit *c, struct error *e)
 		c->session.store, &c->session.call, c->key, &options, &c->publication, e);
 	if (r == -EEXIST)
 		return look_at_theirs(c);
+	if (r == 0)
+		r = begin_watch(c, e);
 	if (r < 0)
 		return r;
 	struct ticker ticker;
@@ -384,6 +350,7 @@ int cmd_commit(const struct options *o, struct error *e)
 	if (r < 0)
 		return r;
 	c.key = key_choice_own(&c.keys);
+	r = list_excludes(&c);
 	if (r == 0)
 		r = open_directory(&c, e);
 	if (r == 0)

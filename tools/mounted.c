@@ -1,16 +1,16 @@
 #include "tools/mounted.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
 #include "fetch/base/cleanup.h"
 #include "fetch/base/mount_ask.h"
 #include "fetch/base/mounts.h"
-#include "fetch/json.h"
 #include "tools/overlay.h"
 #include "tools/session.h"
 
@@ -29,7 +29,6 @@ bool mounted_find(const char *path, struct mounted *ret)
 	return !strcmp(facts.type, "fuse.larderfs");
 }
 
-/* Another mount may hide it. */
 static bool is_seen(const struct mount_facts *facts, dev_t device)
 {
 	char name[sizeof(facts->device)];
@@ -69,26 +68,30 @@ int mounted_demand_alive(const char *path, struct error *e)
 	return mount_demand_alive(m.point, m.daemon, session_signal_fd(), e);
 }
 
+bool mounted_is_seen(const struct mounted *m)
+{
+	struct statx st;
+	struct mount_facts facts;
+	return statx(AT_FDCWD, m->point, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &st) ==
+		       0 &&
+	       mount_facts_of(m->point, &facts, NULL) == 0 &&
+	       is_seen(&facts, makedev(st.stx_dev_major, st.stx_dev_minor));
+}
+
 bool mounted_is_writable(const struct mounted *m)
 {
 	return strcmp(m->point, m->daemon) != 0;
 }
 
-/* For the caller to free; NULL with errno. */
-static char *status_of(const struct mounted *m)
-{
-	CLEANUP(cleanup_free) char *text = calloc(1, XATTR_SIZE_MAX + 1);
-	if (!text || getxattr(m->daemon, MOUNT_STATUS, text, XATTR_SIZE_MAX) < 0)
-		return NULL;
-	return steal_pointer(text);
-}
-
 int64_t mounted_overwrites(const struct mounted *m)
 {
-	CLEANUP(cleanup_free) char *text = status_of(m);
-	if (!text)
-		return -errno;
-	int64_t count;
-	int r = json_get_integer(text, strlen(text), "overwrites", &count);
-	return r < 0 ? -ENOTSUP : count; /* another version's daemon */
+	CLEANUP(cleanup_free) char *text = NULL;
+	size_t len;
+	int r = mount_ask(m->daemon, MOUNT_OVERWRITES, session_signal_fd(), &text, &len);
+	if (r < 0)
+		return r == -ENODATA ? -ENOTSUP : r; /* another version's daemon */
+	char *end;
+	errno = 0;
+	long long count = strtoll(text, &end, 10);
+	return errno || !len || end != text + len || count < 0 ? -EBADMSG : count;
 }

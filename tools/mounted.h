@@ -32,11 +32,14 @@ int mounted_demand_none(const char *path, struct error *e);
  * -ETIMEDOUT with what to do; -ECANCELED after a signal. */
 int mounted_demand_alive(const char *path, struct error *e);
 
+/* Does its path lead to it? Another mount may hide it. Asks no daemon of it. */
+bool mounted_is_seen(const struct mounted *m);
+
 /* Is it the overlay of a writable mount? */
 bool mounted_is_writable(const struct mounted *m);
 
-/* How often a key that the mount had shown turned out to hold other content. -ENODATA: not
- * all of it is mounted here, only a directory; another -errno: it does not say. */
+/* How often a key that the mount had shown turned out to hold other content. -ECANCELED
+ * after a signal; another -errno: it does not say. */
 int64_t mounted_overwrites(const struct mounted *m);
 
 #endif

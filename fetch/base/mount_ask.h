@@ -11,9 +11,12 @@
 
 #include <stddef.h>
 
-/* What a daemon is asked for: all that it tells, as JSON, and as lines to read. */
-#define MOUNT_STATUS  "user.larder.status"
-#define MOUNT_SUMMARY "user.larder.summary"
+/* What a daemon is asked for: all that it tells, as JSON, and as lines to read; and, of
+ * anything in the mount, how often a key that it had shown turned out to hold other
+ * content. */
+#define MOUNT_STATUS     "user.larder.status"
+#define MOUNT_SUMMARY    "user.larder.summary"
+#define MOUNT_OVERWRITES "user.larder.overwrites"
 
 /* The xattr `name` of what is mounted on path, NUL-terminated (caller frees). stop: a
  * descriptor that ends the wait when it is readable, or -1. 0; -ETIMEDOUT when nothing

@@ -189,6 +189,29 @@ class Umount(CliCase):
         self.assert_refused(124, "is unmounted, but its daemon did not answer", "umount", "mnt")
         self.assertEqual(mounts_at(self.point), [])
 
+    def test_a_stuck_daemon_within_what_is_packed_is_given_up(self):
+        modules = self.path / "project/modules"
+        modules.mkdir(parents=True)
+        env = {"LARDER_CACHE_DIR": f"{self.path}/project/cache"}
+        for key, words in (("c", []), ("d", ["--writable"])):
+            with self.subTest(words):
+                self.run_ok("mount", *words, "--key", "a", "./store", modules, env=env)
+                pid = json.loads(self.run_ok("status", "--json", modules).out)["pid"]
+                self.addCleanup(os.kill, pid, signal.SIGKILL)
+                freeze(pid)
+                commit = ("commit", "--key", key, "./store", "project")
+                self.assert_refused(124, f"'{modules}' is mounted by a larderfs that does not "
+                                         f"answer; 'larder umount --lazy {modules}'",
+                                    *commit, env=env)
+                self.run_ok("commit", "--key", "a", "./store", "project", env=env)
+                # what is mounted in the cache folder is left out, as that is
+                self.run_code(0, *commit, "--exclude", "modules", env=env)
+                subprocess.run(["mount", "--bind", "project", "project"], cwd=self.path,
+                               check=True)  # which hides it
+                self.run_code(0, "commit", "--force", *commit[1:], env=env)
+                subprocess.run(["umount", "project"], cwd=self.path, check=True)
+                self.run_ok("umount", "--lazy", modules)
+
     def test_a_signal_ends_the_asking_of_a_stuck_daemon(self):
         self.freeze(self.mount())
         for command, said in (("umount", b"interrupted; '%s' stays mounted"),

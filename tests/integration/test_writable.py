@@ -100,15 +100,66 @@ class Writable(WritableCase):
         self.run_ok("commit", "--key", "b", "./store", "mnt")  # is there: nothing to be packed
         self.run_ok("umount", "mnt")
 
+    @unittest.skipUnless(os.geteuid() == 0, "the kernel's caches are for root")
+    def test_another_version_within_what_is_packed_is_not_published(self):
+        modules = self.path / "project/modules"
+        modules.mkdir(parents=True)
+        self.run_ok("mount", "--writable", "./store", modules)
+        commit = ("commit", "--key", "c", "./store")
+        self.run_ok("commit", "--key", "b", "./store", "project")
+        self.forget_keys(modules)
+        (self.tree / "gone").write_text("another version's\n")
+        self.run_ok("commit", "--force", "--key", "a", "./store", "tree")
+        for attempt in ("found by packing", "known before"):
+            with self.subTest(attempt):
+                self.assert_refused(4, f"what is mounted on '{modules}' was overwritten in its "
+                                       "store meanwhile, and shows more than one version",
+                                    *commit, "project")
+        self.assertEqual(set(self.keys()), {"a", "b"})
+        self.assert_refused(4, "more than one version", *commit, "--exclude", "/modules/a",
+                            "project")
+        self.assert_refused(4, "more than one version", *commit, "project",  # which is no cache
+                            env={"LARDER_CACHE_DIR": f"{self.path}/project"})
+        self.run_ok(*commit, "--exclude", "modules/", "project")
+        self.run_ok("umount", modules)
+
     @unittest.skipUnless(os.geteuid() == 0, "mounting is for root")
     def test_what_is_not_mounted_whole_is_published(self):
-        """Nobody can be asked about it: only the root of a mount tells."""
         self.run_ok("mount", "--key", "a", "./store", "mnt")
         place = self.path / "place"
         place.mkdir()
         subprocess.run(["mount", "--bind", self.point / "lib", place], check=True)
         self.run_ok("commit", "--key", "b", "./store", "place/deep")
-        self.assertEqual(set(self.keys()), {"a", "b"})
+        (self.path / "project").mkdir()
+        (self.path / "project/file").touch()
+        subprocess.run(["mount", "--bind", self.point / "gone", self.path / "project/file"],
+                       check=True)
+        self.run_ok("commit", "--key", "c", "./store", "project")
+        self.assertEqual(set(self.keys()), {"a", "b", "c"})
+        for name in ("place", "project/file"):
+            self.assert_refused(2, f"'{name}' is not a mount of larderfs", "status", name)
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting is for root")
+    def test_what_is_not_mounted_whole_tells_of_another_version_too(self):
+        origin = self.enterContext(Origin([CREDENTIALS]))
+        store, env = "s3://the-bucket/w", origin.env(CREDENTIALS) | {"LARDER_CACHE_DIR": ""}
+        (self.tree / "lib/same").write_bytes(os.urandom(4 << 20))
+        place = self.path / "project/place"
+        place.mkdir(parents=True)
+        for directory in ("project", "project/place", "project/place/deep/.."):
+            with self.subTest(directory):
+                (self.tree / "gone").write_text("gone\n")
+                self.run_ok("commit", "--force", "--key", "a", store, "tree", env=env)
+                self.run_ok("mount", "--prefetch", "none", "--key", "a", store, "mnt", env=env)
+                subprocess.run(["mount", "--bind", self.point / "lib", place], check=True)
+                (self.tree / "gone").write_text("another version's\n")
+                self.run_ok("commit", "--force", "--key", "a", store, "tree", env=env)
+                self.assert_refused(4, f"what is mounted on '{place}' was overwritten in its "
+                                       "store while it was packed; try again\n",
+                                    "commit", "--key", "b", store, directory, env=env)
+                self.assertNotIn("w/b", origin.objects("the-bucket"))
+                subprocess.run(["umount", place], check=True)
+                self.run_ok("umount", "mnt")
 
     @unittest.skipUnless(os.geteuid() == 0, "the kernel's caches are for root")
     def test_what_is_overwritten_while_it_is_packed_is_packed_again(self):

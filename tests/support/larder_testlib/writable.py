@@ -41,12 +41,12 @@ class WritableCase(CliCase):
         self.run_ok("mount", "--writable", "--key", key, *words, "./store", "mnt")
         self.assertEqual(len(mounts_at(self.point)), 1)
 
-    def forget_keys(self):
+    def forget_keys(self, point="mnt"):
         """Has the kernel forget what it looked up, and so the mount of a whole store its keys;
         for root."""
         def forgotten():
             forget_below(self.path)
-            return json.loads(self.run_ok("status", "--json", "mnt").out)["keys_known"] == 0
+            return json.loads(self.run_ok("status", "--json", point).out)["keys_known"] == 0
         wait_until(forgotten, "the keys are forgotten", child=None)
 
     def contents(self, top):

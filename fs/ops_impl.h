@@ -14,10 +14,6 @@
 #define KEEP_UNOPENED          1.0 /* attributes of a doorway that was not opened */
 #define KEEP_ABSENT_AT_DOORWAY 1.0
 
-#define STATUS_XATTR     "user.larder.status"
-#define SUMMARY_XATTR    "user.larder.summary"
-#define OVERWRITES_XATTR "user.larder.overwrites"
-
 /* An inode taken apart and looked up. */
 struct place {
 	uint32_t slot;

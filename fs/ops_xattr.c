@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch/base/mount_ask.h"
 #include "fs/ops_impl.h"
 #include "fs/status.h"
 
@@ -20,7 +21,7 @@ static void answer_value(fuse_req_t req, const void *value, size_t len, size_t s
 static bool wants_status(const struct place *p, const char *name)
 {
 	return !p->slot &&
-	       (strcmp(name, STATUS_XATTR) == 0 || strcmp(name, SUMMARY_XATTR) == 0);
+	       (strcmp(name, MOUNT_STATUS) == 0 || strcmp(name, MOUNT_SUMMARY) == 0);
 }
 
 static void answer_status(
@@ -28,7 +29,7 @@ static void answer_status(
 {
 	char *text = NULL;
 	size_t len;
-	int r = strcmp(name, STATUS_XATTR) == 0 ? status_json(l, &text, &len)
+	int r = strcmp(name, MOUNT_STATUS) == 0 ? status_json(l, &text, &len)
 						: status_summary(l, &text, &len);
 	if (r < 0)
 		ops_lack_memory(req);
@@ -96,7 +97,7 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t inode, const char *name, size_t siz
 		fuse_reply_err(req, r);
 	else if (wants_status(&p, name))
 		answer_status(req, l, name, size);
-	else if (strcmp(name, OVERWRITES_XATTR) == 0)
+	else if (strcmp(name, MOUNT_OVERWRITES) == 0)
 		answer_overwrites(req, l, size);
 	else
 		answer_archived(req, &p, name, size);

@@ -79,9 +79,7 @@ static void add_below(void *arg, const struct mount_line *line)
 		is_watched(s->watch, line->mountpoint) ||
 		is_excluded(s->excludes, path) ||
 		is_in_cache(s->cache_dir, line->mountpoint) ||
-		!mounted_find(line->mountpoint, &m))
-		return;
-	if (!mounted_is_seen(&m))
+		!mounted_find(line->mountpoint, &m) || !mounted_is_seen(&m))
 		return;
 	s->result = mount_demand_alive(m.point, m.daemon, session_signal_fd(), s->e);
 	if (s->result == 0)

@@ -31,9 +31,9 @@ struct mount_watch {
  * none).
  *
  * 0; -EBUSY with what to do when a writable mount shows more than one version, or a mount
- * does not tell; -ENOTCONN or -ETIMEDOUT, with what to do, when the larderfs of one is
- * gone or stuck, which is found out before anything of it is looked at; -ECANCELED after
- * a signal; -ENOMEM, -errno. */
+ * does not tell; -ENOTCONN or -ETIMEDOUT, with what to do, when the larderfs of one that
+ * lies in the directory is gone or stuck, which is found out before anything of it is
+ * looked at; -ECANCELED after a signal; -ENOMEM, -errno. */
 int mount_watch_begin(struct mount_watch *w, const char *directory, dev_t device,
 	const char *const *exclude, const char *cache_dir, struct error *e);
 
